@@ -1,0 +1,1 @@
+"""Event sourcing as a programming model for ordinary Python apps."""

@@ -1,0 +1,65 @@
+"""The clock port: what time it is, how time passes, and the ambient clock of messages being made."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock", "ambient_clock", "to_micros", "from_micros"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Clock(Protocol):
+    """Whatever waits or stamps asks a clock, so that tests may turn it by hand."""
+
+    def now(self) -> datetime:
+        """Return the present as an aware UTC datetime with microseconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since an arbitrary moment; never goes backwards."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for as long as that, in seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the machine's time in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return the machine's monotonic time in seconds."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Block this thread."""
+        time.sleep(seconds)
+
+
+ambient_clock: ContextVar[Clock] = ContextVar("sourced_clock", default=SystemClock())
+"""The clock that stamps `created_at` of messages made here; an app sets its own while it works."""
+
+
+def to_micros(moment: datetime) -> int:
+    """Return whole microseconds since 1970-01-01 UTC, exact for the years 1 to 9999.
+
+    Raises:
+        ValueError: the datetime is naive.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"expected an aware datetime, got the naive {moment!r}")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return the aware UTC datetime of whole microseconds since 1970-01-01."""
+    return _EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,1 @@
+"""Fixtures, the fake clock and the conformance suite for apps and stores built on Sourced."""

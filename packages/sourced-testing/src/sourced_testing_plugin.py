@@ -1,0 +1,1 @@
+"""The pytest plugin: it imports only pytest and the standard library, the rest inside its fixtures."""
