@@ -1,1 +1,1 @@
-"""The pytest plugin: it imports only pytest and the standard library, the rest inside its fixtures."""
+"""The pytest plugin: imports only pytest and the standard library, the rest inside fixtures."""

@@ -1,0 +1,37 @@
+"""Runs the Python blocks of one page, in order, as its reader would: in a fresh interpreter.
+
+A script of its own, because pages define the same messages and actors again and again, and what a
+process knows of them must be that page's alone.
+"""
+
+import doctest
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from sybil import Document
+from sybil.example import SybilFailure
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+
+def run(page: Path) -> int:
+    """Returns the number of blocks and console lines that ran.
+
+    Raises:
+        SystemExit: a console session says something else; its place and both texts are on stderr.
+    """
+    reader = sys.modules["__main__"] = ModuleType("__main__")
+    parser = PythonCodeBlockParser(doctest_optionflags=doctest.ELLIPSIS)
+    document = Document.parse(str(page), parser)
+    document.namespace = vars(reader)
+    examples = list(document.examples())
+    for example in examples:
+        try:
+            example.evaluate()
+        except SybilFailure as failure:
+            raise SystemExit(f"{page}:{example.line}\n{failure}") from None
+    return len(examples)
+
+
+if __name__ == "__main__":
+    print(run(Path(sys.argv[1])))
