@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sourced._records import NewMessage
+from sourced._records import NewMessage, StoredMessage
 from sourced.errors import PayloadError
 
 __all__ = ["MAX_MESSAGE_BYTES", "check_sizes", "size_of"]
@@ -13,7 +13,7 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """The default bound of payload plus meta of one message, in bytes of UTF-8."""
 
 
-def size_of(message: NewMessage) -> int:
+def size_of(message: NewMessage | StoredMessage) -> int:
     """Return the bytes of a message's payload and meta in UTF-8."""
     return _utf8_length(message.payload) + _utf8_length(message.meta)
 
