@@ -27,6 +27,7 @@ SourcedError
     ├── StreamParkedError              the stream waits for an operator
     ├── GroupStoppedError              the group waits for an operator
     ├── LoopError                      a unit or a drain that does not come to rest
+    ├── WorkerDiedError                the process died while it handled the message, each time
     └── WaitTimeoutError (TimeoutError) what was waited for is still pending
 ```
 
@@ -67,6 +68,7 @@ __all__ = [
     "UnknownTypeError",
     "UsageError",
     "WaitTimeoutError",
+    "WorkerDiedError",
 ]
 
 
@@ -401,6 +403,27 @@ class LoopError(HandlingError):
 
     def __str__(self) -> str:
         return f"no rest after {self.steps} messages; the last were {' → '.join(self.cycle)}"
+
+
+class WorkerDiedError(HandlingError):
+    """The process died while it handled a message, each time it was tried.
+
+    Attributes:
+        attempts: how often it was tried.
+    """
+
+    def __init__(self, group: str, stream_id: str, attempts: int) -> None:
+        Exception.__init__(self, group, stream_id, attempts)
+        self.group = group
+        self.stream_id = stream_id
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        return (
+            f"the worker's process died in each of {self.attempts} attempts of group "
+            f"{self.group!r} at the next message of stream {self.stream_id!r}: look for a crash, "
+            "an endless loop or a kill for lack of memory in its handler"
+        )
 
 
 class WaitTimeoutError(HandlingError, TimeoutError):

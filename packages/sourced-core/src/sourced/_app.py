@@ -1,0 +1,489 @@
+"""The app: reactors over a store, and the verbs that users call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sourced._actor import Actor
+from sourced._batch import StreamReader
+from sourced._clock import Clock, SystemClock
+from sourced._drain import Drained, drain
+from sourced._engine import Engine, logger
+from sourced._entries import entry_of
+from sourced._errors_policy import Policy
+from sourced._groups import Groups, this_operator
+from sourced._handle_now import HandleNow
+from sourced._host import forget_host, note_host, provide_default
+from sourced._messages import Command, Message, decode, stored_types, with_meta
+from sourced._reader import StoreReader
+from sourced._receipt import Receipt
+from sourced._registry import Registered, Registry
+from sourced._settings import Settings
+from sourced._state_cache import StateCache
+from sourced._store import BEGINNING, Registration, Start, Store
+from sourced._stores import open_store, safe_url
+from sourced._trace import Trace, trace_of
+from sourced._transaction import AppTransaction
+from sourced._waiting import wait_for, wait_for_correlation
+from sourced._writing import append_events, dispatch_message
+from sourced.errors import NotFoundError, UsageError
+
+__all__ = ["App", "MessagePage", "default_app"]
+
+A = TypeVar("A", bound=Actor[Any])
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePage:
+    """Messages of the whole log by position.
+
+    Attributes:
+        next_after: pass it as `after` to read on; nothing can appear behind it later.
+        waiting_for: who holds back what comes next, if somebody does.
+    """
+
+    messages: tuple[Message, ...]
+    next_after: int
+    waiting_for: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.messages)
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+
+class App:
+    """Reactors over one store.
+
+    Args:
+        store: a URL (`sqlite:///shop.db`, `postgresql://host/shop`), a store, or nothing for
+            memory.
+        clock: whatever waits or stamps asks it; a store made from a URL uses it too.
+        settings: lease, heartbeat, batch sizes …
+        errors: the error policy of reactors that have none of their own; shorter than `settings`.
+
+    Raises:
+        StoreUrlError: no installed package opens the URL; says which one to install.
+    """
+
+    def __init__(
+        self,
+        store: str | Store | None = None,
+        *,
+        clock: Clock | None = None,
+        settings: Settings | None = None,
+        errors: Policy | None = None,
+    ) -> None:
+        chosen = settings or Settings()
+        if errors is not None:
+            chosen = replace(chosen, errors=errors)
+        self.url = safe_url(store) if isinstance(store, str) else ""
+        opened = open_store(store or "", clock=clock) if not _is_store(store) else store
+        assert opened is not None and not isinstance(opened, str)
+        self.store: Store = opened
+        self.clock: Clock = clock or getattr(opened, "clock", None) or SystemClock()
+        self.settings = chosen
+        self._registry = Registry()
+        self._engine = Engine(self.store, self.clock, chosen, StateCache(chosen.cache_size))
+        self._lock = threading.RLock()
+        self._unannounced: list[Registered] = []
+        self._unhandled: set[type[Message]] = set()
+        self.groups = Groups(self.store, self._registry, self.clock)
+
+    def __repr__(self) -> str:
+        groups = ", ".join(entry.group for entry in self._registry)
+        return f"App({self.url or type(self.store).__name__}, groups: {groups or 'none'})"
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store's connections and the event loop; actors forget this app."""
+        forget_host(self)
+        self._engine.runner.close()
+        self.store.close()
+
+    # --- wiring -----------------------------------------------------------------------------------
+
+    def register(self, *reactors: Any, start: Start = BEGINNING) -> App:
+        """Add reactors: classes, or instances where they have dependencies.
+
+        The store learns of them with the next verb that needs it, or with `install`.
+
+        Args:
+            reactors: actors, projectors, reactors, or anything that fits the reactor protocol.
+            start: where groups that are new to the store start: with all there is, with
+                `"now"`, or with what was created since a time.
+
+        Returns:
+            The app, so that calls can be chained.
+
+        Raises:
+            RegistrationError: a group's name is taken, or a command has a decider already.
+        """
+        with self._lock:
+            for reactor in reactors:
+                entry = entry_of(reactor, start)
+                if self._registry.add(entry):
+                    self._unannounced.append(entry)
+                    if isinstance(entry.reactor, Actor):
+                        note_host(type(entry.reactor), self)
+        return self
+
+    @property
+    def reactors(self) -> tuple[Registered, ...]:
+        """What is registered, in order."""
+        return tuple(self._registry)
+
+    def registered(self, reactor: Any) -> Registered:
+        """Return the entry of a reactor (class, instance or group name).
+
+        Raises:
+            UnknownGroupError: it is not registered.
+        """
+        return self._registry.of(reactor)
+
+    def install(self) -> bool:
+        """Make the store's tables if they are missing, and announce the groups; idempotent.
+
+        Returns:
+            Whether tables were made.
+        """
+        made = self.store.install()
+        self.ready()
+        return made
+
+    @property
+    def installed(self) -> bool:
+        """Whether the store's tables are there, in this version."""
+        return self.store.installed()
+
+    def ready(self) -> tuple[Engine, Registry]:
+        """Announce groups that the store does not know yet; return what does the work."""
+        with self._lock:
+            while self._unannounced:
+                entry = self._unannounced[0]
+                answer = self.store.register(
+                    entry.group, entry.types, start=entry.start, was=entry.was
+                )
+                self._unannounced.pop(0)
+                _tell(entry, answer)
+        return self._engine, self._registry
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def dispatch(
+        self,
+        message: Message,
+        *,
+        to: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
+        after: timedelta | None = None,
+    ) -> Receipt:
+        """Record a message, usually a command, for the workers to handle.
+
+        Idempotent by `message.meta.id`: a repeat of the same type to the same stream writes nothing
+        and returns the first one's receipt.
+
+        Args:
+            message: what to record.
+            to: its stream; needed unless the message is addressed already.
+            meta: user keys for the envelope; they follow to everything this message causes.
+            at: not before this moment (aware).
+            after: not before so long from now.
+
+        Returns:
+            A receipt, for `wait`.
+
+        Raises:
+            PayloadError: the message cannot be stored; nothing was written.
+            DuplicateMessageError: its id belongs to another message.
+        """
+        engine, _ = self.ready()
+        with engine.stamping():
+            addressed, stream_id = self.addressed(message, to, meta)
+            return dispatch_message(self.store, self.store, addressed, stream_id, at=at, after=after)
+
+    def append(
+        self, events: Sequence[Message] | Message, *, to: str, expected_seq: int | None = None
+    ) -> list[Message]:
+        """Record events without a command, for imports and integrations; all or nothing.
+
+        Args:
+            events: one or several.
+            to: their stream.
+            expected_seq: refuse unless the stream's head is exactly this.
+
+        Returns:
+            The events as stored, with seq and position.
+
+        Raises:
+            ConcurrencyError: the head is another.
+            DuplicateMessageError: an id is stored already.
+        """
+        engine, _ = self.ready()
+        with engine.stamping():
+            return append_events(self.store, events, to, expected_seq)
+
+    def handle(
+        self,
+        command: Message,
+        *,
+        to: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        timeout: float = 5.0,
+    ) -> list[Message]:
+        """Handle one command now, in this thread, in order with the workers.
+
+        Command and events are recorded in one transaction. Older messages of the stream are handled
+        first. Reactions to the events are left to the workers.
+
+        Args:
+            command: what to decide.
+            to: its stream.
+            meta: user keys for the envelope.
+            timeout: how long to wait, in seconds, for a worker that is at this stream.
+
+        Returns:
+            The events, as stored.
+
+        Raises:
+            Exception: what the decider raised; nothing was written.
+            BusyError, StreamParkedError, GroupStoppedError: the stream is not free.
+            ConcurrencyError: others were first, five times in a row.
+        """
+        decider = self._registry.decider_of(type(command))
+        if decider is None:
+            raise UsageError(
+                f"no registered actor decides {type(command).__name__}; "
+                "register the actor that has its @command handler"
+            )
+        engine, registry = self.ready()
+        with engine.stamping():
+            addressed = self.addressed(command, to, meta)
+            now = HandleNow(engine, registry, timeout=timeout)
+            _, appended = now.run([addressed], [decider], follow=False)
+        return [decode(record) for record in appended.messages[1:]]
+
+    @contextmanager
+    def transaction(self) -> Iterator[AppTransaction]:
+        """Open a transaction in which messages and the caller's own rows commit together."""
+        self.ready()
+        with self.store.transaction() as transaction:
+            yield AppTransaction(self, transaction)
+
+    def bind(self, connection: Any) -> AppTransaction:
+        """Record messages inside a transaction that the caller has begun and will end."""
+        self.ready()
+        return AppTransaction(self, self.store.bind(connection))
+
+    def cancel(self, message_id: UUID | Receipt, *, reason: str = "") -> bool:
+        """Take a scheduled message back; False if it is not waiting any more."""
+        found = message_id.message_id if isinstance(message_id, Receipt) else message_id
+        return self.store.cancel(found, by=this_operator(reason))
+
+    # --- working ----------------------------------------------------------------------------------
+
+    def drain(
+        self,
+        *,
+        groups: Collection[Any] | None = None,
+        threads: int = 1,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> Drained:
+        """Handle everything that is ready, here and now, until nothing is; due messages included.
+
+        What waits for a retry or for its time stays. Safe next to workers and other drains.
+
+        Args:
+            groups: only these (reactors or names).
+            threads: how many to use.
+            stopping: asked between streams; what is in hand is committed, the rest given back.
+
+        Raises:
+            StoreUnavailableError: the store went away; what was committed stands.
+        """
+        engine, registry = self.ready()
+        names = None if groups is None else [self.groups.name_of(group) for group in groups]
+        return drain(engine, registry, groups=names, threads=threads, stopping=stopping)
+
+    def wait(
+        self, receipt: Receipt, *, groups: Collection[Any] | None = None, timeout: float = 5.0
+    ) -> None:
+        """Wait until the groups have handled all that a dispatched message has caused.
+
+        Exact: it returns when none of this app's groups (or of those named) has anything of the
+        message's correlation left to handle. Scheduled messages are not waited for.
+
+        Raises:
+            WaitTimeoutError: names what is pending.
+            StreamParkedError, GroupStoppedError: it waits for an operator.
+        """
+        self.ready()
+        names = [e.group for e in self._registry] if groups is None else self._names(groups)
+        wait_for_correlation(self._engine, receipt, names, timeout)
+
+    def wait_for(self, group: Any, stream_id: str, seq: int, *, timeout: float = 5.0) -> None:
+        """Wait until one group has handled one stream up to a seq: read your own writes.
+
+        Raises:
+            WaitTimeoutError: says how far it is.
+            StreamParkedError, GroupStoppedError: it waits for an operator.
+        """
+        self.ready()
+        wait_for(self._engine, self.groups.name_of(group), stream_id, seq, timeout)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def load(self, actor: type[A] | A, stream_id: str, *, upto: int | None = None) -> A:
+        """Return an actor with the state of a stream, newest or as of a seq.
+
+        Raises:
+            UnknownGroupError: the actor is not registered.
+        """
+        prototype = self._registry.of(actor).reactor
+        loaded: A = prototype.console_instance(stream_id, self, upto=upto)
+        return loaded
+
+    def reader(self, reactor: Any, stream_id: str) -> StreamReader:
+        """Return a reader of a stream on behalf of a reactor, without the cache."""
+        return StoreReader(self.store, self._registry.of(reactor).group, stream_id)
+
+    def read_stream(
+        self,
+        stream_id: str,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        types: Collection[type[Message]] | None = None,
+    ) -> Iterator[Message]:
+        """Give the messages of a stream with after < seq ≤ upto, in order, page by page.
+
+        Messages whose type is not defined here come as `UnknownMessage`.
+        """
+        names = None if types is None else stored_types(types)
+        while True:
+            page = self.store.read_stream(
+                stream_id, after=after, upto=upto, types=names, limit=PAGE
+            )
+            yield from (decode(record) for record in page.messages)
+            after = page.to
+            if after >= (page.head if upto is None else min(upto, page.head)):
+                return
+
+    def read_all(
+        self,
+        *,
+        after: int | None = None,
+        types: Collection[type[Message]] | None = None,
+        limit: int = 500,
+        backwards: bool = False,
+    ) -> MessagePage:
+        """Return a page of the whole log by position; read on with its `next_after`."""
+        names = None if types is None else stored_types(types)
+        page = self.store.read_all(after=after, types=names, limit=limit, backwards=backwards)
+        return MessagePage(
+            messages=tuple(decode(record) for record in page.messages),
+            next_after=page.next_after,
+            waiting_for=page.waiting_for,
+        )
+
+    def trace(self, message_id: UUID | Receipt) -> Trace:
+        """Return the causation tree that a message belongs to, with the open branches marked.
+
+        Raises:
+            NotFoundError: no such message.
+        """
+        found = message_id.message_id if isinstance(message_id, Receipt) else message_id
+        records = self.store.trace(found)
+        if not records:
+            raise NotFoundError(f"no message {found}")
+        pending = self.store.inspect.pending(records[0].correlation_id, limit=1000)
+        return trace_of([decode(record) for record in records], pending)
+
+    # --- for the parts of the package -------------------------------------------------------------
+
+    def addressed(
+        self, message: Message, to: str | None, meta: Mapping[str, Any] | None
+    ) -> tuple[Message, str]:
+        """Return a message with its meta and its stream."""
+        if not isinstance(message, Message):
+            raise UsageError(f"expected a message such as AddItem(…), got {message!r:.100}")
+        stream_id = to or message.meta.stream_id
+        if stream_id is None:
+            raise UsageError(f'say which stream: {type(message).__name__}(…), to="a-stream-id"')
+        self._warn_unhandled(type(message))
+        return (with_meta(message, user=meta) if meta else message), stream_id
+
+    def _names(self, groups: Collection[Any]) -> list[str]:
+        return [self.groups.name_of(group) for group in groups]
+
+    def _warn_unhandled(self, message: type[Message]) -> None:
+        if not issubclass(message, Command) or message in self._unhandled:
+            return
+        if self._registry.decider_of(message) is None and not self._registry.handlers_of(message):
+            self._unhandled.add(message)
+            logger.info("no reactor registered here handles %s", message.__name__)
+
+
+def _is_store(store: object) -> bool:
+    return store is not None and not isinstance(store, str)
+
+
+def _tell(entry: Registered, answer: Registration) -> None:
+    if answer.added_types:
+        logger.warning(
+            "group %s now handles %s too; what is stored of them is not handled unless reset",
+            entry.group,
+            ", ".join(sorted(answer.added_types)),
+        )
+    if answer.created and answer.past_streams:
+        logger.info(
+            "group %s is new and will handle what %d streams hold already",
+            entry.group,
+            answer.past_streams,
+        )
+
+
+_default: App | None = None
+_default_lock = threading.Lock()
+
+
+def default_app() -> App:
+    """Return the app in memory that unregistered actors use in a console."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = App()
+        return _default
+
+
+class _DefaultHost:
+    """The default app, in which an actor is registered when it is first used."""
+
+    def __call__(self, actor: type) -> App:
+        app = default_app()
+        app.register(actor)
+        return app
+
+
+provide_default(_DefaultHost())

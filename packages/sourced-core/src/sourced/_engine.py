@@ -1,0 +1,173 @@
+"""What every round shares: the store, the cache of states, the event loop and the settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sourced._async import AsyncRunner
+from sourced._batch import Batch, Remembered
+from sourced._clock import Clock, ambient_clock
+from sourced._errors_policy import Decision, ErrorPolicy, Failure, Park, Policy
+from sourced._messages import Message, decode
+from sourced._outcomes import Evolved, Fail, Outcomes
+from sourced._plan import Later, Plan, plan_of
+from sourced._reader import Prefetched, StoreReader
+from sourced._records import ScheduledMessage, StoredMessage
+from sourced._registry import Registered
+from sourced._settings import Settings
+from sourced._state_cache import StateCache
+from sourced._store import Pending, Store
+
+__all__ = ["Engine", "UNREMEMBERED", "logger"]
+
+logger = logging.getLogger("sourced")
+
+UNREMEMBERED = "load"
+"""The role of a state that lives in the user's own storage: carried on in a unit, never cached."""
+
+
+@dataclass(slots=True)
+class Engine:
+    """The parts that handling needs, once per app."""
+
+    store: Store
+    clock: Clock
+    settings: Settings
+    cache: StateCache
+    runner: AsyncRunner = field(default_factory=AsyncRunner)
+
+    @contextmanager
+    def stamping(self) -> Iterator[None]:
+        """Let messages that are made inside take their time from the app's clock."""
+        token = ambient_clock.set(self.clock)
+        try:
+            yield
+        finally:
+            ambient_clock.reset(token)
+
+    def batch_of(
+        self, entry: Registered, pending: Pending, prefetched: Prefetched | None
+    ) -> tuple[Batch | None, Fail | None]:
+        """Decode what is pending: the messages before the first one that does not decode."""
+        messages: list[Message] = []
+        failure: Fail | None = None
+        for record in pending.messages:
+            try:
+                messages.append(decode(record))
+            except Exception as error:  # whatever a codec raises, this message is what fails
+                failure = Fail(record.seq, error)
+                break
+        if not messages:
+            return None, failure
+        claim = pending.claim
+        batch = Batch(
+            group=entry.group,
+            stream_id=claim.stream_id,
+            messages=tuple(messages),
+            reader=StoreReader(
+                self.store,
+                entry.group,
+                claim.stream_id,
+                cache=self.cache,
+                prefetched=prefetched,
+            ),
+            head=pending.head,
+            replay_until=claim.replay_until,
+            restarted=claim.restarted,
+            attempt=claim.attempts,
+        )
+        return batch, failure
+
+    def handle(self, entry: Registered, batches: Sequence[Batch]) -> list[Outcomes]:
+        """Let the reactor handle batches of different streams; an escaped error becomes a `Fail`.
+
+        Those that are coroutines run at the same time.
+        """
+        if len(batches) > 1 and getattr(entry.reactor, "handles_together", False):
+            try:
+                return list(self.runner.settle(entry.reactor.handle_batches(batches)))
+            except Exception:  # who failed is known only one by one
+                logger.debug("group %s: handling streams one by one", entry.group, exc_info=True)
+        results = [_attempt(entry.reactor.handle_batch, batch) for batch in batches]
+        waiting = [n for n, result in enumerate(results) if not isinstance(result, Sequence)]
+        if waiting:
+            settled = self.runner.gather_all([results[n] for n in waiting])
+            for n, result in zip(waiting, settled, strict=True):
+                results[n] = _or_fail(batches[n], result)
+        return results
+
+    def plan(self, batch: Batch, outcomes: Outcomes, undecoded: Fail | None) -> Plan:
+        """Fold outcomes into a plan; a message that did not decode fails after all before it."""
+        plan = plan_of(batch, outcomes)
+        if plan.failure is None and undecoded is not None:
+            assert isinstance(undecoded.error, Exception)
+            plan.failure = (undecoded.seq, undecoded.error)
+        return plan
+
+    def decide(self, entry: Registered, failure: Failure) -> Decision:
+        """Ask the policy, and tell its callback; a policy that raises parks the stream."""
+        policy: Policy = entry.setting("error_policy", self.settings.errors)
+        try:
+            decision = policy(failure)
+        except Exception:
+            logger.exception("the error policy of group %s failed; parking", entry.group)
+            return Park()
+        told = policy.told(decision) if isinstance(policy, ErrorPolicy) else None
+        if told is not None:
+            self.call_safely(lambda: told(failure), f"a callback of group {entry.group}")
+        return decision
+
+    def scheduled(self, later: Sequence[Later]) -> tuple[ScheduledMessage, ...]:
+        """Give scheduled messages their due time by the store's clock."""
+        if not later:
+            return ()
+        now = self.store.now()
+        return tuple(
+            ScheduledMessage(
+                message=item.message, due_at=item.asked.at or now + (item.asked.after or now - now)
+            )
+            for item in later
+        )
+
+    def remember(
+        self, batch: Batch, evolved: Sequence[Evolved], stored: Sequence[StoredMessage]
+    ) -> None:
+        """Put states into the cache, now that what they rest on is committed."""
+        own = [message.seq for message in stored if message.stream_id == batch.stream_id]
+        for state in evolved:
+            if state.role == UNREMEMBERED:
+                continue
+            seq = max([state.seq, *own]) if state.includes_appended else state.seq
+            entry = Remembered(state.state, seq, state.snapshot_seq)
+            self.cache.put(batch.group, batch.stream_id, state.role, entry)
+
+    def after_commit(self, group: str, hooks: Sequence[Callable[[], object]]) -> None:
+        """Run hooks that follow a commit; their errors are logged."""
+        for hook in hooks:
+            self.call_safely(lambda hook=hook: self.runner.settle(hook()), f"after_commit of {group}")
+
+    def call_safely(self, call: Callable[[], Any], what: str) -> None:
+        """Call what must not break the engine."""
+        try:
+            call()
+        except Exception:
+            logger.exception("%s failed", what)
+
+
+def _attempt(handle: Callable[[Batch], Any], batch: Batch) -> Any:
+    try:
+        return handle(batch)
+    except Exception as error:
+        return _or_fail(batch, error)
+
+
+def _or_fail(batch: Batch, result: Any) -> Any:
+    if isinstance(result, Exception):
+        return [Fail(batch.messages[0].meta.seq or batch.head, result)]
+    if isinstance(result, BaseException):
+        raise result
+    return result

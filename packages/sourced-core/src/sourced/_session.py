@@ -1,0 +1,73 @@
+"""A worker's presence in the store: it joins, says that it lives, and leaves."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from types import TracebackType
+
+from sourced._engine import Engine, logger
+from sourced._faults import reach
+from sourced._ids import new_worker_id
+from sourced._registry import Registry
+from sourced._store import WorkerInfo
+
+__all__ = ["Session"]
+
+
+class Session:
+    """Joins on entry, heartbeats in a thread of its own, leaves on exit.
+
+    A worker that was declared dead (frozen for longer than the lease) takes a new id and goes on;
+    what it held is somebody else's, and its commits are refused.
+    """
+
+    def __init__(self, engine: Engine, registry: Registry, *, name: str = "") -> None:
+        self._engine = engine
+        self._registry = registry
+        self._name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="sourced-heartbeat", daemon=True)
+        self.worker_id = new_worker_id()
+
+    def __enter__(self) -> Session:
+        self._join()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._engine.store.leave(self.worker_id)
+        except Exception:
+            logger.warning("worker %s could not leave; its lease will end", self._name)
+
+    def _join(self) -> None:
+        self._engine.store.join(
+            WorkerInfo(
+                id=self.worker_id,
+                name=self._name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                code_version=self._engine.settings.code_version,
+                handles={entry.group: entry.types for entry in self._registry},
+            )
+        )
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._engine.settings.heartbeat.total_seconds()):
+            try:
+                reach("heartbeat.lost")
+                if not self._engine.store.heartbeat(self.worker_id):
+                    logger.warning("worker %s was declared dead; taking a new id", self._name)
+                    self.worker_id = new_worker_id()
+                    self._join()
+            except Exception:
+                logger.warning("heartbeat of worker %s failed", self._name, exc_info=True)

@@ -1,0 +1,89 @@
+"""Finds the store for a URL among the installed packages, by the scheme of the URL."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from sourced._clock import Clock
+from sourced._store import Store
+from sourced.errors import StoreUrlError
+
+__all__ = ["open_store", "safe_url"]
+
+ENTRY_POINTS = "sourced.stores"
+
+PACKAGES = {
+    "sqlite": "sourced-sqlalchemy",
+    "postgresql": "sourced-postgres",
+    "postgres": "sourced-postgres",
+    "mariadb": "sourced-sqlalchemy",
+    "mysql": "sourced-sqlalchemy",
+}
+
+
+def open_store(url: str, *, clock: Clock | None = None, **options: Any) -> Store:
+    """Open the store of a URL such as `sqlite:///shop.db`.
+
+    Packages announce themselves by the entry-point group `sourced.stores`, one name per URL scheme;
+    a driver may follow the scheme (`postgresql+psycopg://…`).
+
+    Raises:
+        StoreUrlError: no installed package takes the scheme; says which one to install.
+    """
+    scheme = urlsplit(url).scheme.partition("+")[0].lower()
+    if scheme == "memory" or not url:
+        from sourced.memory import MemoryStore
+
+        return MemoryStore(clock=clock)
+    if not scheme or "://" not in url:
+        raise StoreUrlError(
+            f"{safe_url(url)!r} is no store URL; write sqlite:///shop.db or postgresql://host/name"
+        )
+    found = _entry_point(scheme)
+    if found is None:
+        raise StoreUrlError(_not_installed(scheme, url))
+    try:
+        opener = found.load()
+    except ImportError as error:
+        raise StoreUrlError(
+            f"the package for {scheme}:// URLs is installed but cannot be imported: {error}; "
+            f"install it again: pip install --force-reinstall {PACKAGES.get(scheme, found.value)}"
+        ) from error
+    store: Store = opener(url, clock=clock, **options)
+    return store
+
+
+def safe_url(url: str) -> str:
+    """Return a URL without its password, for messages."""
+    try:
+        parts = urlsplit(url)
+        if parts.password is None:
+            return url
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+        netloc = f"{parts.username or ''}:***@{host}{port}"
+        return urlunsplit(parts._replace(netloc=netloc))
+    except ValueError:
+        return "<unreadable URL>"
+
+
+def _entry_point(scheme: str) -> EntryPoint | None:
+    found = list(entry_points(group=ENTRY_POINTS, name=scheme))
+    preferred = PACKAGES.get(scheme)
+    for point in found:
+        if point.dist is not None and point.dist.name == preferred:
+            return point
+    return found[0] if found else None
+
+
+def _not_installed(scheme: str, url: str) -> str:
+    package = PACKAGES.get(scheme)
+    if package is not None:
+        return (
+            f"no installed package opens {scheme}:// URLs (for {safe_url(url)!r}): "
+            f"pip install {package}"
+        )
+    known = ", ".join(sorted({p.name for p in entry_points(group=ENTRY_POINTS)} | set(PACKAGES)))
+    return f"unknown store scheme {scheme!r} in {safe_url(url)!r}; known are: memory, {known}"

@@ -1,0 +1,110 @@
+"""How messages are recorded from outside: dispatched, scheduled, appended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sourced._messages import Message, decode, encode
+from sourced._receipt import Receipt
+from sourced._records import NewMessage, ScheduledMessage
+from sourced._store import Expectation, ExpectedSeq, Store, Verbs
+from sourced.errors import DuplicateMessageError, UsageError
+
+__all__ = ["append_events", "dispatch_message"]
+
+
+def dispatch_message(
+    verbs: Verbs,
+    store: Store,
+    message: Message,
+    stream_id: str,
+    *,
+    at: datetime | None,
+    after: timedelta | None,
+) -> Receipt:
+    """Record or schedule one message; a repeat of it gets the first one's receipt."""
+    new = encode(message, stream_id)
+    if at is None and after is None:
+        return _append(verbs, store, new)
+    return _schedule(verbs, store, new, due_at(store, at, after))
+
+
+def append_events(
+    verbs: Verbs, events: Sequence[Message] | Message, stream_id: str, expected_seq: int | None
+) -> list[Message]:
+    """Record messages at the end of one stream."""
+    given = [events] if isinstance(events, Message) else list(events)
+    new = [encode(event, stream_id) for event in given]
+    expect: dict[str, Expectation] = {}
+    if expected_seq is not None:
+        expect[stream_id] = ExpectedSeq(expected_seq)
+    return [decode(record) for record in verbs.append(new, expect=expect).messages]
+
+
+def due_at(store: Store, at: datetime | None, after: timedelta | None) -> datetime:
+    """Return the moment meant by one of `at` and `after`, by the store's clock."""
+    if at is not None and after is not None:
+        raise UsageError("give at= or after=, not both")
+    if at is not None:
+        if at.tzinfo is None:
+            raise UsageError(f"at= must be an aware datetime, got the naive {at!r}")
+        return at
+    if after is None or after < timedelta(0):
+        raise UsageError(f"after= must be a timedelta of 0 or more, got {after!r}")
+    return store.now() + after
+
+
+def _append(verbs: Verbs, store: Store, new: NewMessage) -> Receipt:
+    try:
+        stored = verbs.append([new]).messages[0]
+    except DuplicateMessageError as duplicate:
+        return _first_receipt(verbs, store, new, duplicate)
+    return Receipt(
+        message_id=stored.id,
+        correlation_id=stored.correlation_id,
+        stream_id=stored.stream_id,
+        seq=stored.seq,
+        position=stored.position,
+    )
+
+
+def _schedule(verbs: Verbs, store: Store, new: NewMessage, due: datetime) -> Receipt:
+    try:
+        verbs.schedule([ScheduledMessage(message=new, due_at=due)])
+    except DuplicateMessageError as duplicate:
+        return _first_receipt(verbs, store, new, duplicate)
+    return _waiting_receipt(new, due, repeated=False)
+
+
+def _first_receipt(
+    verbs: Verbs, store: Store, new: NewMessage, duplicate: DuplicateMessageError
+) -> Receipt:
+    """Return the receipt of the first dispatch, if this is a repeat of the same message."""
+    first = verbs.read_one(new.id)
+    if first is not None and (first.type, first.stream_id) == (new.type, new.stream_id):
+        return Receipt(
+            message_id=first.id,
+            correlation_id=first.correlation_id,
+            stream_id=first.stream_id,
+            seq=first.seq,
+            position=first.position,
+            repeated=True,
+        )
+    for waiting in store.inspect.schedule():
+        known = waiting.message
+        if known.id == new.id and (known.type, known.stream_id) == (new.type, new.stream_id):
+            return _waiting_receipt(known, waiting.due_at, repeated=True)
+    raise duplicate
+
+
+def _waiting_receipt(new: NewMessage, due: datetime, *, repeated: bool) -> Receipt:
+    return Receipt(
+        message_id=new.id,
+        correlation_id=new.correlation_id,
+        stream_id=new.stream_id,
+        seq=None,
+        position=None,
+        due_at=due,
+        repeated=repeated,
+    )
