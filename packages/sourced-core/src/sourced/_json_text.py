@@ -1,0 +1,123 @@
+"""JSON text as it is stored: compact, and free of what some store could not hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any
+
+from sourced._problems import Invalid, Part, Problem
+
+__all__ = ["MAX_DEPTH", "MAX_INTEGER_BITS", "from_json", "text_problem", "to_json"]
+
+MAX_DEPTH = 100
+"""How deeply lists and objects may nest; far below every parser's own limit."""
+
+MAX_INTEGER_BITS = 14_284
+"""Integers up to 4,300 digits: what Python converts from and to text without being told to."""
+
+_dumps = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+_loads = json.JSONDecoder().decode
+
+
+def to_json(data: Any, *, bounded: bool = False) -> str:
+    """Return JSON text without spaces, for values made of dict, list, str, int, float, bool and None.
+
+    The common case is one pass of the C encoder and two scans of its text; only a text that looks
+    suspicious is searched for the guilty values.
+
+    Args:
+        data: the value.
+        bounded: its depth is known to be bounded, so it need not be measured.
+
+    Raises:
+        Invalid: NUL characters, lone surrogates, NaN, infinities, huge integers or deep nesting,
+            each with its path.
+    """
+    try:
+        text = _dumps(data)
+    except (ValueError, RecursionError):
+        text = ""
+    if text and _is_clean(text) and (bounded or _depth_is_fine(data)):
+        return text
+    problems = list(_problems(data, ()))
+    if problems:
+        raise Invalid(*problems)
+    return text or _dumps(data)
+
+
+def from_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        Invalid: it is not JSON.
+    """
+    try:
+        return _loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid.because(f"is not JSON: {error}") from error
+
+
+def text_problem(text: str) -> str | None:
+    """Return what makes a text impossible to store, if anything does."""
+    if "\0" in text:
+        return "contains a NUL character (U+0000), which cannot be stored"
+    if not _is_unicode(text):
+        return "contains a lone surrogate, which is no valid Unicode text"
+    return None
+
+
+def _is_clean(text: str) -> bool:
+    # A NUL is written as \u0000. The same characters may also stand for a backslash and a word;
+    # the search for the guilty value then finds none.
+    return (text.isascii() or _is_unicode(text)) and "\\u0000" not in text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _depth_is_fine(data: Any) -> bool:
+    level = [data]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for value in level for item in _children(value)]
+        if not level:
+            return True
+    return False
+
+
+def _children(value: Any) -> Iterator[Any]:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (item for item in items if isinstance(item, (dict, list)))
+
+
+def _problems(data: Any, path: tuple[Part, ...]) -> Iterator[Problem]:
+    if len(path) > MAX_DEPTH:
+        yield path[:5], f"is nested more than {MAX_DEPTH} levels deep"
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            if (problem := text_problem(key)) is not None:
+                yield (*path, key), f"the key {problem}"
+            yield from _problems(value, (*path, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _problems(value, (*path, index))
+    elif (problem := _scalar_problem(data)) is not None:
+        yield path, problem
+
+
+def _scalar_problem(data: Any) -> str | None:
+    if isinstance(data, str):
+        return text_problem(data)
+    if isinstance(data, float) and not isfinite(data):
+        return f"expected a finite number, got {data!r}"
+    if isinstance(data, int) and data.bit_length() > MAX_INTEGER_BITS:
+        return "is an integer of more than 4,300 digits"
+    return None

@@ -1,0 +1,147 @@
+"""The envelope of a message: who it is, where it stands, what caused it, and the user's own keys."""
+
+from __future__ import annotations
+
+from collections.abc import KeysView, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from types import EllipsisType, MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from sourced._clock import ambient_clock
+from sourced._ids import new_id
+from sourced._problems import Invalid
+
+__all__ = ["NO_KEYS", "Meta", "changed_meta", "checked_keys", "new_meta"]
+
+NO_KEYS: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """The envelope of a message.
+
+    The user's own keys are read like a dict's: `meta["user_id"]`, `meta.get("user_id")`,
+    `"user_id" in meta`. The envelope's own values are attributes.
+
+    Attributes:
+        id: identifies the message everywhere; a UUIDv7.
+        type: its name in storage.
+        stream_id: the stream it belongs to; `None` before it is addressed.
+        seq: its place in the stream, from 1; `None` before it is stored.
+        position: its place in the log; `None` before it is stored.
+        created_at: when it was made, in UTC with microseconds.
+        causation_id: the message that caused it; its own id if none did.
+        correlation_id: the message that began the chain; its own id if it did.
+        user: the user's own keys, read-only.
+    """
+
+    id: UUID
+    type: str
+    stream_id: str | None = None
+    seq: int | None = None
+    position: int | None = None
+    created_at: datetime
+    causation_id: UUID
+    correlation_id: UUID
+    user: Mapping[str, Any] = field(default_factory=lambda: NO_KEYS)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.user[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.user
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the user's value for a key, or the default."""
+        return self.user.get(key, default)
+
+    def keys(self) -> KeysView[str]:
+        """Return the user's own keys."""
+        return self.user.keys()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = [getattr(self, name) for name in _ENVELOPE]
+        return _restore, (*values, dict(self.user))
+
+
+_ENVELOPE = tuple(each.name for each in fields(Meta) if each.name != "user")
+_RESERVED = frozenset(_ENVELOPE)
+
+
+def _restore(*values: Any) -> Meta:
+    *envelope, user = values
+    return Meta(**dict(zip(_ENVELOPE, envelope, strict=True)), user=MappingProxyType(user))
+
+
+def new_meta(type: str) -> Meta:
+    """Return the envelope of a message made now: its own cause, not yet in a stream."""
+    id = new_id()
+    return Meta(
+        id=id,
+        type=type,
+        created_at=ambient_clock.get().now(),
+        causation_id=id,
+        correlation_id=id,
+    )
+
+
+def changed_meta(
+    meta: Meta,
+    *,
+    stream_id: str | None,
+    causation_id: UUID | None,
+    correlation_id: UUID | None,
+    user: Mapping[str, Any] | None,
+    id: UUID | None,
+    created_at: datetime | None,
+    seq: int | None | EllipsisType,
+    position: int | None | EllipsisType,
+) -> Meta:
+    """Return the envelope with what is not None changed; user keys are merged, new ones win.
+
+    A message that was its own cause, or the beginning of its chain, stays so under a new id.
+
+    Raises:
+        Invalid: a user key that is no text or an envelope name, or a naive `created_at`.
+    """
+    own_cause, own_chain = meta.causation_id == meta.id, meta.correlation_id == meta.id
+    id = id or meta.id
+    return Meta(
+        id=id,
+        type=meta.type,
+        stream_id=meta.stream_id if stream_id is None else stream_id,
+        seq=meta.seq if isinstance(seq, EllipsisType) else seq,
+        position=meta.position if isinstance(position, EllipsisType) else position,
+        created_at=meta.created_at if created_at is None else _in_utc(created_at),
+        causation_id=causation_id or (id if own_cause else meta.causation_id),
+        correlation_id=correlation_id or (id if own_chain else meta.correlation_id),
+        user=MappingProxyType({**meta.user, **checked_keys(user)}) if user else meta.user,
+    )
+
+
+def checked_keys(user: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the user's keys as they are.
+
+    Raises:
+        Invalid: a key that is no text, or that is the name of an envelope attribute.
+    """
+    problems = [(("meta", str(key)), text) for key in user if (text := _key_problem(key))]
+    if problems:
+        raise Invalid(*problems)
+    return user
+
+
+def _key_problem(key: object) -> str | None:
+    if not isinstance(key, str):
+        return f"expected text as a key, got {key!r}"
+    if key in _RESERVED:
+        return f"is reserved: meta.{key} is the envelope's own; choose another key"
+    return None
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise Invalid((("meta", "created_at"), f"expected an aware datetime, got {moment!r}"))
+    return moment.astimezone(UTC)
