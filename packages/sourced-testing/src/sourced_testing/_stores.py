@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from sourced._clock import Clock
 from sourced._store import Store
+from sourced._stores import open_store
 
 __all__ = ["opened"]
 
@@ -21,9 +21,10 @@ def opened(name: str, clock: Clock, folder: Path) -> Iterator[Store]:
 
     What was installed is dropped at the end; a database that holds a store already is refused.
     """
-    store = _open(name, clock, folder)
+    urls = {"memory": "memory://", "sqlite": f"sqlite:///{folder / 'sourced.db'}"}
+    store = open_store(urls.get(name, name), clock=clock)
     try:
-        if store.installed() and name != "memory":
+        if name not in urls and store.installed():
             raise pytest.UsageError(
                 f"{name!r} holds a store already and tests would drop it; name an empty database"
             )
@@ -34,23 +35,3 @@ def opened(name: str, clock: Clock, folder: Path) -> Iterator[Store]:
             store.uninstall()
     finally:
         store.close()
-
-
-def _open(name: str, clock: Clock, folder: Path) -> Store:
-    if name == "memory":
-        from sourced.memory import MemoryStore
-
-        return MemoryStore(clock=clock)
-    url = f"sqlite:///{folder / 'sourced.db'}" if name == "sqlite" else name
-    return _opener(url)(url, clock=clock)
-
-
-def _opener(url: str) -> Callable[..., Store]:
-    scheme = url.partition(":")[0].partition("+")[0]
-    for found in entry_points(group="sourced.stores", name=scheme):
-        opener: Callable[..., Store] = found.load()
-        return opener
-    raise pytest.UsageError(
-        f"no installed package opens {scheme!r} stores; "
-        "sourced-sqlalchemy opens sqlite, and --sourced-store=memory needs nothing"
-    )

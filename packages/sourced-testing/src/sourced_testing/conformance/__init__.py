@@ -6,23 +6,55 @@ store made with that clock, installed and empty), and one class per capability:
     class TestAppend(AppendConformance): ...
 
 With a fixture `other_store`, a second, independent handle on the same data, interleavings are run
-between two handles instead of two threads on one.
+between two handles instead of two threads on one. `SharedConnectionConformance` is for stores whose
+connection can hold the user's own rows, and needs a fixture `user_table` (a `UserTable`).
 """
 
 from sourced_testing.conformance.ack import AckConformance
 from sourced_testing.conformance.append import AppendConformance
 from sourced_testing.conformance.claim import ClaimConformance
 from sourced_testing.conformance.commit import CommitConformance
+from sourced_testing.conformance.data import DataConformance
+from sourced_testing.conformance.faults import FaultsConformance
 from sourced_testing.conformance.fencing import FencingConformance
+from sourced_testing.conformance.handle_now import HandleNowConformance
+from sourced_testing.conformance.hints import HintsConformance
+from sourced_testing.conformance.inspect import InspectConformance
 from sourced_testing.conformance.pending import PendingConformance
 from sourced_testing.conformance.read import ReadConformance
+from sourced_testing.conformance.register import RegisterConformance
+from sourced_testing.conformance.reset_and_replay import ReplayConformance, ResetConformance
+from sourced_testing.conformance.retry_and_park import ParkConformance, RetryConformance
+from sourced_testing.conformance.schedule import ScheduleConformance
+from sourced_testing.conformance.transactions import (
+    SharedConnectionConformance,
+    TransactionConformance,
+    UserTable,
+)
+from sourced_testing.conformance.workers_and_leases import LeaseConformance, PollConformance
 
 __all__ = [
     "AckConformance",
     "AppendConformance",
     "ClaimConformance",
     "CommitConformance",
+    "DataConformance",
+    "FaultsConformance",
     "FencingConformance",
+    "HandleNowConformance",
+    "HintsConformance",
+    "InspectConformance",
+    "LeaseConformance",
+    "ParkConformance",
     "PendingConformance",
+    "PollConformance",
     "ReadConformance",
+    "RegisterConformance",
+    "ReplayConformance",
+    "ResetConformance",
+    "RetryConformance",
+    "ScheduleConformance",
+    "SharedConnectionConformance",
+    "TransactionConformance",
+    "UserTable",
 ]

@@ -183,7 +183,7 @@ class FencingConformance(Suite):
         given.group()
         given.appended("a")
         claim = given.claimed()
-        commit = partial(given.acked, claim, 1, append=(message("out"),))
+        commit = partial(given.acked, claim, 1, append=(message("out", "removed"),))
         reap = partial(Given(other, given.clock).lease_over)
 
         if commit_first:
