@@ -9,11 +9,12 @@ can be. What follows the last ack of a list that ends in `Fail` is dropped. A li
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from sourced._messages import Message
+from sourced._records import NewMessage
 
 __all__ = [
     "Ack",
@@ -59,20 +60,31 @@ Yielded = Iterator["Message | Dispatch[Message]"]
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Record a message, complete with causation, at the end of a stream."""
+    """Record a message, complete with causation, at the end of a stream.
+
+    Attributes:
+        encoded: the message as it was when it was yielded, addressed to `to`; what is stored. Left
+            out, the message is encoded when the outcomes are taken.
+    """
 
     message: Message
     to: str
+    encoded: NewMessage | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Record a message when it is due: at a moment, or so long after the commit."""
+    """Record a message when it is due: at a moment, or so long after the commit.
+
+    Attributes:
+        encoded: as in `Append`.
+    """
 
     message: Message
     to: str
     at: datetime | None = None
     after: timedelta | None = None
+    encoded: NewMessage | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

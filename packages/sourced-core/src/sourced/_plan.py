@@ -94,7 +94,7 @@ def _close(plan: Plan, segment: list[Outcome], seq: int) -> bool:
     """Take a segment into the plan; False if its outputs do not encode."""
     try:
         encoded = [
-            (outcome, encode(outcome.message, outcome.to))
+            (outcome, outcome.encoded or encode(outcome.message, outcome.to))
             for outcome in segment
             if isinstance(outcome, Append | Schedule)
         ]

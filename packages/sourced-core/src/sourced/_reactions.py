@@ -1,0 +1,72 @@
+"""Turns what a reaction yields into outcomes: here or elsewhere, now or later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sourced._batch import Batch
+from sourced._messages import Message, caused_by, encode, with_meta
+from sourced._outcomes import Append, Dispatch, Schedule
+from sourced._running import Running, consume
+from sourced.errors import UsageError
+
+__all__ = ["outcome_of", "run_reaction"]
+
+
+async def run_reaction(
+    call: Callable[[], Any], place: str, source: Message, batch: Batch
+) -> list[Append | Schedule]:
+    """Run a handler that yields messages, and return what it asks for."""
+    outcomes: list[Append | Schedule] = []
+    with Running(place) as handling:
+
+        def take(item: object) -> None:
+            outcome = outcome_of(item, source, batch, place)
+            handling.yielded(outcome.message)
+            outcomes.append(outcome)
+
+        await consume(call(), take)
+    return outcomes
+
+
+def outcome_of(item: object, source: Message, batch: Batch, place: str) -> Append | Schedule:
+    """Return what a yielded message or `Dispatch` asks for, complete with causation.
+
+    It is encoded at once, so that what cannot be stored fails the message whose handler made it,
+    and what the handler changes later changes nothing.
+
+    Raises:
+        UsageError: it is neither, or says when in a way that cannot be right.
+        PayloadError: it cannot be stored.
+    """
+    asked = item if isinstance(item, Dispatch) else Dispatch(_message(item, place))
+    message = _message(asked.message, place)
+    if asked.meta:
+        message = with_meta(message, user=asked.meta)
+    message = caused_by(message, source, producer=batch.group)
+    to = batch.stream_id if asked.to is None else asked.to
+    encoded = encode(message, to)
+    if asked.at is None and asked.after is None:
+        return Append(message, to, encoded)
+    at = _moment(asked.at, asked.after, place)
+    return Schedule(message, to, at=at, after=asked.after, encoded=encoded)
+
+
+def _message(item: object, place: str) -> Message:
+    if isinstance(item, Message):
+        return item
+    hint = "; write `yield from` for several" if isinstance(item, list | tuple) else ""
+    raise UsageError(f"{place} yielded {item!r}: yield messages, or Dispatch(message, to=…){hint}")
+
+
+def _moment(at: datetime | None, after: timedelta | None, place: str) -> datetime | None:
+    if at is not None and after is not None:
+        raise UsageError(f"{place} dispatches with at= and after=: give one of them")
+    if at is not None and at.tzinfo is None:
+        raise UsageError(
+            f"{place} dispatches at {at!r}, which has no time zone: "
+            "give an aware one such as datetime(…, tzinfo=UTC)"
+        )
+    return at

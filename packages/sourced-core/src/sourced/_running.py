@@ -1,0 +1,128 @@
+"""Runs a handler to its end, plain or async, and minds what it builds and does not yield."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sourced._messages import Message
+from sourced._outcomes import Dispatch
+from sourced.errors import UsageError
+
+__all__ = ["Running", "consume", "run_now", "running"]
+
+T = TypeVar("T")
+
+_current: ContextVar[Running | None] = ContextVar("sourced_running_handler", default=None)
+
+
+def running() -> Running | None:
+    """Return what runs now, if the caller is called by a handler."""
+    return _current.get()
+
+
+class Running:
+    """Marks, while it is entered, that a handler runs, and collects what it builds.
+
+    Leaving it without an error raises `UsageError` if a message was built through `self` and not
+    yielded: whoever writes `self.item_added(...)` without `yield` believes that it happened.
+    """
+
+    __slots__ = ("_built", "_token", "place")
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self._built: dict[UUID, Message] = {}
+        self._token: Token[Running | None] | None = None
+
+    def __enter__(self) -> Running:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._token is not None
+        _current.reset(self._token)
+        if kind is None and self._built:
+            raise UsageError(
+                f"{self.place} built {self._names()} and did not yield it, so it would be lost: "
+                "write `yield self.…(...)`"
+            )
+
+    def built(self, message: Message) -> None:
+        """Note a message that the handler built through `self`."""
+        self._built[message.meta.id] = message
+
+    def yielded(self, message: Message) -> None:
+        """Note that the handler has yielded a message."""
+        self._built.pop(message.meta.id, None)
+
+    def _names(self) -> str:
+        return ", ".join(message.meta.type for message in self._built.values())
+
+
+async def consume(result: object, take: Callable[[object], None]) -> None:
+    """Give all that a handler yields or returns to `take`, each before the handler goes on.
+
+    What a generator returns counts as yielded. Nothing is awaited unless the handler is async, so
+    that plain handlers run without an event loop: see `run_now`.
+    """
+    if inspect.isawaitable(result):
+        result = await result
+    if isinstance(result, AsyncIterator):
+        async for item in result:
+            take(item)
+    elif isinstance(result, Generator):
+        _drain(result, take)
+    else:
+        _take_returned(result, take)
+
+
+def _drain(generator: Generator[object, None, object], take: Callable[[object], None]) -> None:
+    try:
+        while True:
+            try:
+                item = next(generator)
+            except StopIteration as stop:
+                _take_returned(stop.value, take)
+                return
+            take(item)
+    finally:
+        generator.close()
+
+
+def _take_returned(result: object, take: Callable[[object], None]) -> None:
+    if result is None:
+        return
+    is_many = isinstance(result, Iterable) and not isinstance(result, str | bytes | Mapping)
+    if is_many and not isinstance(result, Message | Dispatch):
+        for item in result:
+            take(item)
+    else:
+        take(result)
+
+
+def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that awaits nothing, without an event loop.
+
+    Raises:
+        UsageError: it does await something.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    coroutine.close()
+    raise UsageError(
+        "a handler returned an awaitable though none of its class is async; "
+        "write it as `async def`, so that its class is run on an event loop"
+    )
