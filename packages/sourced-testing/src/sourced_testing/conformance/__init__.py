@@ -26,6 +26,7 @@ from sourced_testing.conformance.register import RegisterConformance
 from sourced_testing.conformance.reset_and_replay import ReplayConformance, ResetConformance
 from sourced_testing.conformance.retry_and_park import ParkConformance, RetryConformance
 from sourced_testing.conformance.schedule import ScheduleConformance
+from sourced_testing.conformance.schema import SchemaConformance
 from sourced_testing.conformance.transactions import (
     SharedConnectionConformance,
     TransactionConformance,
@@ -54,6 +55,7 @@ __all__ = [
     "ResetConformance",
     "RetryConformance",
     "ScheduleConformance",
+    "SchemaConformance",
     "SharedConnectionConformance",
     "TransactionConformance",
     "UserTable",

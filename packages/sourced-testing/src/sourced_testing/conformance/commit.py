@@ -249,6 +249,31 @@ class CommitConformance(Suite):
         assert isinstance(refused.value.failures["b"], ConcurrencyError)
         assert [one.type for one in given.stream("b")] == ["add", "added", "added"]
 
+    def test_commit_refuses_an_id_that_an_earlier_stream_of_the_batch_uses(
+        self, store: Store, given: Given
+    ) -> None:
+        """T24: for the log or for the schedule."""
+        given.group()
+        given.appended("a")
+        given.appended("b")
+        first, second = store.claim("G", given.worker())
+        new = message("c")
+        later = ScheduledMessage(message=new, due_at=store.now())
+
+        for again in (
+            StreamCommit(claim=second, ack_seq=1, append=(new,)),
+            StreamCommit(claim=second, ack_seq=1, schedule=(later,)),
+        ):
+            with pytest.raises(CommitRefusedError) as refused:
+                store.commit(
+                    first.worker, [StreamCommit(claim=first, ack_seq=1, append=(new,)), again]
+                )
+            assert list(refused.value.failures) == ["b"]
+            assert isinstance(refused.value.failures["b"], DuplicateMessageError)
+
+        assert given.stream("c") == []
+        assert store.inspect.schedule() == ()
+
     def test_commit_refuses_an_output_whose_id_is_stored(self, store: Store, given: Given) -> None:
         """T24: the stream that asked for it is named, the other commits without it."""
         given.group()

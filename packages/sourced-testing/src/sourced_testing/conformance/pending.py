@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 from sourced._store import ReadLimits, Store, Tails
-from sourced_testing.conformance._given import Given, Suite, message
+from sourced_testing.conformance._given import MOMENT, Given, Suite, message
 
 __all__ = ["PendingConformance"]
 
@@ -26,6 +27,16 @@ class PendingConformance(Suite):
 
         assert list(pending.messages) == [stored[1], stored[3]]
         assert (pending.looked_to, pending.head, pending.unknown) == (5, 5, None)
+
+    def test_read_pending_goes_by_seq_whatever_the_clocks_say(
+        self, store: Store, given: Given
+    ) -> None:
+        """T37, I4, I9: the same microsecond, or a producer whose clock goes back."""
+        given.group()
+        for minutes in (0, 0, -10, 10, -20):
+            store.append([message("a", created_at=MOMENT + timedelta(minutes=minutes))])
+
+        assert given.seqs(given.claimed()) == [1, 2, 3, 4, 5]
 
     def test_read_pending_answers_in_the_order_of_the_claims(
         self, store: Store, given: Given

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from sourced._store import BEGINNING, NOW, Operator, Registration, Store
+from sourced._store import BEGINNING, NOW, Operator, Registration, Snapshot, Store
 from sourced.errors import RegistrationError, UnknownGroupError
 from sourced_testing.conformance._given import MOMENT, Given, Suite, message
 from sourced_testing.conformance._race import crashing, halted, race
@@ -121,10 +121,11 @@ class RegisterConformance(Suite):
         given.acked(given.claimed("Old"), 1)
 
         registration = store.register("New", ["added"], was=["Ancient", "Old"])
+        given.appended("c", "added")
 
         assert not registration.created
         assert [group.name for group in store.inspect.groups()] == ["New"]
-        assert sorted(given.drained("New")) == [("a", 2), ("b", 1)]
+        assert sorted(given.drained("New")) == [("a", 2), ("b", 1), ("c", 1)]
 
     def test_an_unknown_former_name_is_ignored(self, store: Store) -> None:
         """The group may be new in this database."""
@@ -252,14 +253,16 @@ class RegisterConformance(Suite):
         given.group("G")
         given.group("H")
         given.appended("a")
-        given.drained("G")
+        state = Snapshot(group="G", stream_id="a", seq=1, version=1, state="{}")
+        given.acked(given.claimed("G"), 1, snapshot=state)
         given.appended("a")
 
         store.remove("G", by=OPERATOR)
 
         assert [group.name for group in store.inspect.groups()] == ["H"]
         assert [row.group for row in store.inspect.deliveries()] == ["H"]
-        assert given.appended("b") != []
+        assert store.read_snapshots("G", ["a"], version=1) == {}
+        given.appended("b")
         assert store.register("G", ["added"]).created
         assert sorted(given.drained("G")) == [("a", 1), ("a", 2), ("b", 1)]
 

@@ -162,6 +162,25 @@ class RetryConformance(Suite):
         assert given.row() == before
         assert given.acked(holder, 1).kept == {}
 
+    def test_an_old_claim_of_the_same_worker_frees_nothing(
+        self, store: Store, given: Given
+    ) -> None:
+        """T16, T17: worker and next_seq are the same, the epoch is not."""
+        given.group()
+        given.appended("a")
+        worker = given.worker()
+        old = given.claimed("G", worker)
+        store.release([old])
+        new = given.claimed("G", worker)
+
+        assert store.release([old]) == 0
+        with pytest.raises(ClaimLostError):
+            store.retry(old, Retry(after=MINUTE))
+        with pytest.raises(ClaimLostError):
+            store.park(old, Park(error=error_text("late")))
+
+        assert given.acked(new, 1).kept == {}
+
     @pytest.mark.parametrize(
         "text",
         ["a NUL: \x00", "a lone surrogate: \ud800", "x" * 10_000_000],

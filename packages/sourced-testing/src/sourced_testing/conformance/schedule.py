@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
 
@@ -216,6 +216,18 @@ class ScheduleConformance(Suite):
         assert not store.cancel(new.id)
         assert not store.cancel(new_id())
         assert len(given.log()) == 1
+
+    def test_a_moment_of_another_zone_is_the_same_moment(self, store: Store, given: Given) -> None:
+        """T38: neither zones nor daylight saving change a schedule."""
+        zone = timezone(timedelta(hours=-9, minutes=-30))
+        due_at = (store.now() + timedelta(seconds=10)).astimezone(zone)
+        store.schedule([ScheduledMessage(message=message("a"), due_at=due_at)])
+
+        assert store.inspect.schedule()[0].due_at == due_at
+        given.clock.advance(9.999999)
+        assert store.promote_due().moved == 0
+        given.clock.advance(0.000001)
+        assert store.promote_due().moved == 1
 
     def test_messages_are_listed_in_the_order_they_are_due(
         self, store: Store, given: Given
