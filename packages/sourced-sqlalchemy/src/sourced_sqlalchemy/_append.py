@@ -1,0 +1,320 @@
+"""Append: heads, expectations, ids, messages, and the deliveries that they cause.
+
+The transaction has SQLite's write lock, so heads, positions and surrogate keys are read once and
+counted on from there: nobody else can write until it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    not_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql import CompoundSelect
+
+from sourced._records import NewMessage, StoredMessage
+from sourced._store import Appended, Expectation, ExpectedSeq
+from sourced.errors import ConcurrencyError, DuplicateMessageError
+from sourced_sqlalchemy._keys import group_names
+from sourced_sqlalchemy._rows import message_row, stored_at
+from sourced_sqlalchemy._scope import Scope, many
+from sourced_sqlalchemy._tables import Tables
+from sourced_sqlalchemy._types import Identifier, Moment
+
+__all__ = ["FRESH", "Handled", "Heads", "Repeats", "append", "fan_out", "read_heads", "write"]
+
+Handled = Mapping[tuple[str, str], Collection[UUID]]
+"""(group, stream) → ids of new messages that the group has handled itself."""
+
+_CHUNK = 500
+
+FRESH: Final = {
+    "replay_until": 0,
+    "restarted": False,
+    "epoch": 0,
+    "attempts": 0,
+    "suspect": False,
+}
+"""What stands in a delivery that was just made, beside its place and its time."""
+
+
+# --- the verb -------------------------------------------------------------------------------------
+
+
+def append(
+    scope: Scope, messages: Sequence[NewMessage], expect: Mapping[str, Expectation]
+) -> Appended:
+    """Check and write messages; see the port."""
+    heads = read_heads(scope, {*expect, *(message.stream_id for message in messages)})
+    for stream_id, expectation in expect.items():
+        if refusal := heads.refusal(scope, stream_id, expectation):
+            raise refusal
+    if repeat := Repeats(scope, messages).refusal(messages):
+        raise repeat
+    return write(scope, heads, messages)
+
+
+def write(
+    scope: Scope, heads: Heads, messages: Sequence[NewMessage], handled: Handled | None = None
+) -> Appended:
+    """Write messages that were checked, with the deliveries they cause."""
+    if not messages:
+        return Appended(messages=())
+    position, stream = scope.execute(_last_places(scope.tables)).one()
+    heads.make(scope, dict.fromkeys(message.stream_id for message in messages), stream)
+    written, rows = [], []
+    for place, message in enumerate(messages, position + 1):
+        head = heads.advance(message)
+        rows.append(message_row(message, stream=head.id, seq=head.seq, position=place))
+        written.append(stored_at(message, seq=head.seq, position=place))
+    heads.save(scope)
+    scope.execute_many(_insert_messages(scope.tables), rows)
+    return Appended(messages=tuple(written), groups=fan_out(scope, position, handled or {}))
+
+
+def fan_out(scope: Scope, after: int, handled: Handled) -> frozenset[str]:
+    """Make the deliveries of messages past a position; return the groups that gained one."""
+    statement = (
+        _fan_out(scope.tables, _not_handled(scope.tables, handled))
+        if any(handled.values())
+        else _fan_out_all(scope.tables)
+    )
+    made = set(scope.execute(statement, after=after, now=scope.now).scalars())
+    groups = group_names(scope, made)
+    scope.stirred.update(groups)
+    return groups
+
+
+# --- heads ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Head:
+    """A stream's surrogate key, 0 before it has one, and its last seq."""
+
+    id: int
+    seq: int
+
+
+class Heads:
+    """The heads of some streams, carried forward while messages are put behind them."""
+
+    def __init__(self, heads: dict[str, Head]) -> None:
+        self._heads = heads
+        self._added: dict[str, list[str]] = {}
+        self._new: set[str] = set()
+
+    def __getitem__(self, stream_id: str) -> Head:
+        return self._heads.get(stream_id) or Head(0, 0)
+
+    def refusal(
+        self, scope: Scope, stream_id: str, expectation: Expectation
+    ) -> ConcurrencyError | None:
+        """Return the error if an expectation does not hold, counting what was put behind."""
+        head = self[stream_id]
+        if head.seq <= expectation.seq:
+            holds = head.seq == expectation.seq or not isinstance(expectation, ExpectedSeq)
+        elif isinstance(expectation, ExpectedSeq):
+            holds = False
+        else:
+            holds = not self._has_since(scope, stream_id, expectation.seq, expectation.types)
+        return None if holds else ConcurrencyError(stream_id, expectation.seq, head.seq)
+
+    def _has_since(self, scope: Scope, stream_id: str, seq: int, types: frozenset[str]) -> bool:
+        head, added = self[stream_id], self._added.get(stream_id, [])
+        first_added = head.seq - len(added) + 1
+        if any(type_ in types for type_ in added[max(0, seq - first_added + 1) :]):
+            return True
+        if seq >= first_added - 1:
+            return False
+        statement = _type_since(scope.tables)
+        found = scope.execute(statement, stream=head.id, seq=seq, types=list(types))
+        return found.first() is not None
+
+    def copy(self) -> Heads:
+        """Return heads that may be carried forward on their own."""
+        return Heads({name: Head(head.id, head.seq) for name, head in self._heads.items()})
+
+    def foresee(self, messages: Iterable[NewMessage]) -> None:
+        """Count messages that are going to be written, for the expectations of later ones."""
+        for message in messages:
+            head = self._heads.setdefault(message.stream_id, Head(0, 0))
+            head.seq += 1
+            self._added.setdefault(message.stream_id, []).append(message.type)
+
+    def make(self, scope: Scope, stream_ids: Iterable[str], last: int) -> None:
+        """Give surrogate keys to the streams that have none, counting on from `last`."""
+        for stream_id in stream_ids:
+            head = self._heads.setdefault(stream_id, Head(0, 0))
+            if head.id == 0:
+                last += 1
+                head.id = last
+                self._new.add(stream_id)
+
+    def advance(self, message: NewMessage) -> Head:
+        """Return the head after a message was put behind it."""
+        head = self._heads[message.stream_id]
+        head.seq += 1
+        self._added.setdefault(message.stream_id, []).append(message.type)
+        return head
+
+    def save(self, scope: Scope) -> None:
+        """Write the heads that moved."""
+        new, moved = [], []
+        for stream_id in self._added:
+            head = self._heads[stream_id]
+            if stream_id in self._new:
+                new.append({"id": head.id, "stream_id": stream_id, "seq": head.seq})
+            else:
+                moved.append({"key": head.id, "head": head.seq})
+        scope.execute_many(_insert_streams(scope.tables), new)
+        scope.execute_many(_update_heads(scope.tables), moved)
+
+
+def read_heads(scope: Scope, stream_ids: Iterable[str]) -> Heads:
+    """Read the heads of streams."""
+    wanted, heads = sorted(stream_ids), {}
+    for start in range(0, len(wanted), _CHUNK):
+        rows = scope.execute(_heads(scope.tables), names=wanted[start : start + _CHUNK])
+        heads.update({name: Head(id_, seq) for id_, name, seq in rows})
+    return Heads(heads)
+
+
+class Repeats:
+    """Finds the ids among new messages that are in the log or scheduled, or come twice."""
+
+    def __init__(self, scope: Scope, messages: Iterable[NewMessage]) -> None:
+        ids = list({message.id for message in messages})
+        self._stored: dict[UUID, DuplicateMessageError] = {}
+        self._seen: set[UUID] = set()
+        for start in range(0, len(ids), _CHUNK):
+            for row in scope.execute(_stored_ids(scope.tables), ids=ids[start : start + _CHUNK]):
+                self._stored[row[0]] = DuplicateMessageError(*row)
+
+    def refusal(self, messages: Iterable[NewMessage]) -> DuplicateMessageError | None:
+        """Return the error of the first repeat among messages, which are counted as seen."""
+        for message in messages:
+            if message.id in self._stored:
+                return self._stored[message.id]
+            if message.id in self._seen:
+                return DuplicateMessageError(message.id, "", 0, message.type)
+            self._seen.add(message.id)
+        return None
+
+
+# --- statements -----------------------------------------------------------------------------------
+
+
+@cache
+def _heads(tables: Tables) -> Select[Any]:
+    s = tables.streams.c
+    return select(s.id, s.stream_id, s.seq).where(s.stream_id.in_(many("names")))
+
+
+@cache
+def _last_places(tables: Tables) -> Select[Any]:
+    position = select(func.coalesce(func.max(tables.messages.c.position), 0)).scalar_subquery()
+    stream = select(func.coalesce(func.max(tables.streams.c.id), 0)).scalar_subquery()
+    return select(position, stream)
+
+
+@cache
+def _type_since(tables: Tables) -> Select[Any]:
+    m = tables.messages.c
+    return (
+        select(m.seq)
+        .where(m.stream == bindparam("stream"), m.seq > bindparam("seq"))
+        .where(m.type.in_(many("types")))
+        .limit(1)
+    )
+
+
+@cache
+def _stored_ids(tables: Tables) -> CompoundSelect[Any]:
+    m, s, w = tables.messages.c, tables.streams.c, tables.schedule.c
+    ids = many("ids", Identifier)
+    in_log = (
+        select(m.id, s.stream_id, m.seq, m.type)
+        .join_from(tables.messages, tables.streams, s.id == m.stream)
+        .where(m.id.in_(ids))
+    )
+    scheduled = select(w.message_id, literal(""), literal(0), w.type).where(w.message_id.in_(ids))
+    return union_all(in_log, scheduled)
+
+
+@cache
+def _insert_streams(tables: Tables) -> Insert:
+    return insert(tables.streams)
+
+
+@cache
+def _update_heads(tables: Tables) -> Update:
+    s = tables.streams.c
+    return update(tables.streams).where(s.id == bindparam("key")).values(seq=bindparam("head"))
+
+
+@cache
+def _insert_messages(tables: Tables) -> Insert:
+    return insert(tables.messages)
+
+
+@cache
+def _fan_out_all(tables: Tables) -> sqlite.Insert:
+    return _fan_out(tables, [])
+
+
+def _fan_out(tables: Tables, conditions: Sequence[ColumnElement[bool]]) -> sqlite.Insert:
+    """The least new seq of each (group, stream), into deliveries that are not there yet."""
+    m, b, d = tables.messages.c, tables.subscriptions.c, tables.deliveries.c
+    causes = (
+        select(
+            b.group,
+            m.stream,
+            func.min(m.seq),
+            bindparam("now", type_=Moment),
+            *(literal(value, type_=d[name].type) for name, value in FRESH.items()),
+        )
+        .join_from(tables.messages, tables.subscriptions, b.type == m.type)
+        .where(m.position > bindparam("after"), *conditions)
+        .group_by(b.group, m.stream)
+        .order_by(func.min(m.position), b.group)
+    )
+    columns = ["group", "stream", "next_seq", "ready_at", *FRESH]
+    return (
+        sqlite.insert(tables.deliveries)
+        .from_select(columns, causes, include_defaults=False)
+        .on_conflict_do_nothing()
+        .returning(d.group)
+    )
+
+
+def _not_handled(tables: Tables, handled: Handled) -> list[ColumnElement[bool]]:
+    g, b, m = tables.groups.c, tables.subscriptions.c, tables.messages.c
+    return [
+        not_(
+            and_(
+                b.group == select(g.id).where(g.name == group).scalar_subquery(),
+                m.id.in_(list(ids)),
+            )
+        )
+        for (group, _), ids in handled.items()
+        if ids
+    ]

@@ -1,0 +1,5 @@
+"""The read API over the tables."""
+
+
+class SQLAlchemyInspect:
+    def __init__(self, reading): ...

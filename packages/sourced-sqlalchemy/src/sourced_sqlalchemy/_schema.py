@@ -1,0 +1,71 @@
+"""The schema: making the tables, saying whether they are there, dropping them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import func, insert, inspect, select
+from sqlalchemy.dialects import sqlite
+
+from sourced.errors import SchemaError
+from sourced_sqlalchemy._scope import Scope
+
+__all__ = ["VERSION", "install", "is_installed", "uninstall"]
+
+VERSION: Final = 1
+"""The version of the tables that this package reads and writes."""
+
+
+def install(scope: Scope) -> bool:
+    """Make what is missing; return whether anything was.
+
+    The transaction has the write lock, so of several processes that install at once one makes the
+    tables, and the others find them.
+
+    Raises:
+        SchemaError: the tables are of a newer version.
+    """
+    tables, connection = scope.tables, scope.connection
+    present = set(inspect(connection).get_table_names())
+    missing = [t for t in tables.metadata.sorted_tables if t.name not in present]
+    if not missing and _version(scope) == VERSION:
+        return False
+    tables.metadata.create_all(connection, tables=missing, checkfirst=False)
+    _version(scope)
+    counter = sqlite.insert(tables.counters).values(name="epochs", value=0)
+    connection.execute(counter.on_conflict_do_nothing())
+    migration = insert(tables.migrations).values(version=VERSION, applied_at=scope.now)
+    connection.execute(migration)
+    return True
+
+
+def is_installed(scope: Scope) -> bool:
+    """Return whether all is there, in this version.
+
+    Raises:
+        SchemaError: the tables are of a newer version.
+    """
+    if not inspect(scope.connection).has_table(scope.tables.migrations.name):
+        return False
+    return _version(scope) == VERSION
+
+
+def uninstall(scope: Scope) -> None:
+    """Drop every table."""
+    scope.tables.metadata.drop_all(scope.connection)
+
+
+def _version(scope: Scope) -> int:
+    """Return the version of the tables, 0 if none was made.
+
+    Raises:
+        SchemaError: they are of a newer version than this package.
+    """
+    latest = select(func.coalesce(func.max(scope.tables.migrations.c.version), 0))
+    version: int = scope.connection.execute(latest).scalar_one()
+    if version > VERSION:
+        raise SchemaError(
+            f"the tables {scope.tables.prefix}… are of version {version}, this package writes "
+            f"version {VERSION}: upgrade it with `pip install --upgrade sourced-sqlalchemy`"
+        )
+    return version

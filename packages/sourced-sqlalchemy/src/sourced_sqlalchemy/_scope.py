@@ -1,0 +1,71 @@
+"""What the functions of a verb work with: one transaction's connection, the tables, the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    CursorResult,
+    Executable,
+    Integer,
+    TableValuedAlias,
+    bindparam,
+    func,
+)
+
+from sourced_sqlalchemy._tables import Tables
+
+__all__ = ["Scope", "cell", "many", "rows_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """One transaction.
+
+    Attributes:
+        connection: SQLAlchemy's, inside the transaction.
+        tables: of the store's prefix.
+        now: the store's time when the transaction began.
+        max_message_bytes: what one message may weigh.
+        stirred: groups for which a delivery became ready in this transaction, for hints.
+    """
+
+    connection: Connection
+    tables: Tables
+    now: datetime
+    max_message_bytes: int
+    stirred: set[str] = field(default_factory=set)
+
+    def execute(self, statement: Executable, **values: Any) -> CursorResult[Any]:
+        """Execute a statement with named values."""
+        result: CursorResult[Any] = self.connection.execute(statement, values)
+        return result
+
+    def execute_many(self, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:
+        """Execute a statement once for each row of values; nothing for none."""
+        if rows:
+            self.connection.execute(statement, rows)
+
+
+def many(name: str, type_: Any = None) -> BindParameter[Any]:
+    """Return a parameter for the right side of IN."""
+    return bindparam(name, expanding=True, type_=type_)
+
+
+def rows_of(name: str) -> TableValuedAlias:
+    """Return rows handed in as one JSON array of arrays, as `key` (from 0) and `value`.
+
+    So a statement about many streams keeps one text, is prepared once and never meets SQLite's
+    bound on parameters.
+    """
+    return func.json_each(bindparam(name)).table_valued("key", "value", name=name)
+
+
+def cell(rows: TableValuedAlias, column: int) -> Any:
+    """Return a column of `rows_of`, as a number."""
+    return func.json_extract(rows.c.value, f"$[{column}]", type_=Integer)
