@@ -22,6 +22,9 @@ __all__ = ["EventSourcedProjector", "StateStoredProjector"]
 S = TypeVar("S")
 
 
+_HOOKS = ("load", "load_many", "sync", "sync_many", "after_commit", "clear")
+
+
 class Projector(Stateful[S], Generic[S]):
     """What both kinds of projectors share: the batch as a whole, and how it is written."""
 
@@ -233,9 +236,6 @@ class EventSourcedProjector(Projector[S], Generic[S]):
         if state.seq < before:
             state.to_head(before)
         return state
-
-
-_HOOKS = ("load", "load_many", "sync", "sync_many", "after_commit", "clear")
 
 
 def _check(cls: type[Projector[Any]], defined: frozenset[str]) -> None:

@@ -67,6 +67,14 @@ SHORT_HISTORY = 100
 DEFAULT_RETRIES = 5
 
 
+class _TogetherFailedError(Exception):
+    """A sync over several streams raised; anything else that a commit raises is the store's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 @dataclass(slots=True)
 class RoundResult:
     """What a round did: streams claimed, messages handled, failures by decision."""
@@ -237,10 +245,8 @@ class Round:
                     self._refused(plan, refused.failures[plan.batch.stream_id])
                 plans = [p for p in plans if p.batch.stream_id not in refused.failures]
                 continue
-            except StoreUnavailableError:
-                raise
-            except Exception as error:
-                self._one_by_one(plans, error)
+            except _TogetherFailedError as failed:
+                self._one_by_one(plans, failed.error)
                 return
             reach("ack.after")
             for plan in plans:
@@ -252,8 +258,11 @@ class Round:
         settle = self._engine.runner.settle
 
         def sync_all(connection: Any) -> None:
-            for sync in together:
-                settle(sync(connection))
+            try:
+                for sync in together:
+                    settle(sync(connection))
+            except Exception as error:
+                raise _TogetherFailedError(error) from error
 
         return self._store.commit(
             self._worker,
@@ -372,10 +381,8 @@ class Round:
             if isinstance(error, ConcurrencyError):
                 return False
             self._refused(plan, error)
-        except StoreUnavailableError:
-            raise
-        except Exception as error:
-            self._refused(plan, error)
+        except _TogetherFailedError as failed:
+            self._refused(plan, failed.error)
         else:
             reach("ack.after")
             self._committed(plan, committed, follow_up)
@@ -405,10 +412,8 @@ class Round:
         except CommitRefusedError as refused:
             self._refused(plan, refused.failures[stream_id])
             return False
-        except StoreUnavailableError:
-            raise
-        except Exception as error:
-            self._refused(plan, error)
+        except _TogetherFailedError as failed:
+            self._refused(plan, failed.error)
             return False
         reach("ack.after")
         self._committed(plan, committed, follow_up)

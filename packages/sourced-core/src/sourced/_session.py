@@ -32,7 +32,7 @@ class Session:
         self.worker_id = new_worker_id()
 
     def __enter__(self) -> Session:
-        self._join()
+        self.join()
         self._thread.start()
         return self
 
@@ -49,7 +49,8 @@ class Session:
         except Exception:
             logger.warning("worker %s could not leave; its lease will end", self._name)
 
-    def _join(self) -> None:
+    def join(self) -> None:
+        """Write the worker's row; nothing can be claimed before."""
         self._engine.store.join(
             WorkerInfo(
                 id=self.worker_id,
@@ -61,13 +62,17 @@ class Session:
             )
         )
 
+    def beat(self) -> None:
+        """Say that the worker lives; one that was declared dead takes a new id."""
+        reach("heartbeat.lost")
+        if not self._engine.store.heartbeat(self.worker_id):
+            logger.warning("worker %s was declared dead; taking a new id", self._name)
+            self.worker_id = new_worker_id()
+            self.join()
+
     def _beat(self) -> None:
         while not self._ended.wait(self._engine.settings.heartbeat.total_seconds()):
             try:
-                reach("heartbeat.lost")
-                if not self._engine.store.heartbeat(self.worker_id):
-                    logger.warning("worker %s was declared dead; taking a new id", self._name)
-                    self.worker_id = new_worker_id()
-                    self._join()
+                self.beat()
             except Exception:
                 logger.warning("heartbeat of worker %s failed", self._name, exc_info=True)
