@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
+from contextlib import suppress
+from typing import Any, get_args
 
 from sourced._annotations import Scope, UnresolvedNameError, scope_of
 from sourced._codec import default_of, owner_of
+from sourced._problems import WHOLE
 from sourced._schema import BuiltinSchema, Extra, PayloadField, PayloadShape, Schema, SchemaFactory
 from sourced._type_names import checked_name, default_name
-from sourced.errors import DefinitionError
+from sourced.errors import DefinitionError, PayloadError
 
 __all__ = ["Definition", "define"]
+
+DEFAULT_EXTRA: Extra = "forbid"
 
 
 class Definition:
@@ -38,7 +42,7 @@ class Definition:
         fields = dataclasses.fields(cls)
         self.names = tuple(field.name for field in fields)
         self.shown = tuple(field.name for field in fields if field.repr)
-        self.make = _maker(cls)
+        self.make = _maker(cls, type)
         self._cls = cls
         self._doc = _own_doc(cls)
         self._scope: Scope | None = scope_of(cls.__module__, cls.__qualname__)
@@ -56,10 +60,10 @@ class Definition:
         """
         if self._schema is None:
             try:
-                self._schema = self._build()
+                self._settle(self._scope)
             except UnresolvedNameError as error:
                 raise DefinitionError(self._cls.__qualname__, str(error)) from error
-            self._scope = None
+        assert self._schema is not None
         return self._schema
 
     def try_early(self) -> None:
@@ -69,22 +73,27 @@ class Definition:
             DefinitionError: a type cannot be stored, or a name will never be defined.
         """
         try:
-            self._schema = self._build()
-            self._scope = None
+            self._settle(self._scope)
         except UnresolvedNameError as error:
             if error.type_checking_only:
                 raise DefinitionError(self._cls.__qualname__, str(error)) from error
+            for field in dataclasses.fields(self._cls):  # the others are told about now
+                with suppress(UnresolvedNameError):
+                    self._build(self._scope, [field])
 
-    def _build(self) -> Schema:
-        assert self._scope is not None
-        scope = self._scope
-        fields = tuple(self._field(field, scope) for field in dataclasses.fields(self._cls))
+    def _settle(self, scope: Scope | None) -> None:
+        if scope is not None:  # else another thread has settled it meanwhile
+            self._schema = self._build(scope, dataclasses.fields(self._cls))
+            self._scope = None
+
+    def _build(self, scope: Scope | None, fields: Iterable[dataclasses.Field[Any]]) -> Schema:
+        assert scope is not None
         return self.factory(
             PayloadShape(
                 name=self._cls.__name__,
                 type=self.type,
                 doc=self._doc,
-                fields=fields,
+                fields=tuple(self._field(field, scope) for field in fields),
                 extra=self.extra,
                 scope=scope,
             )
@@ -123,13 +132,17 @@ def define(
         cls,
         type=checked_name(default_name(where) if type is None else type, where),
         was=_former_names(was, where),
-        extra=extra or (inherited.extra if inherited else "forbid"),
+        extra=_checked_extra(extra, where) or (inherited.extra if inherited else DEFAULT_EXTRA),
         factory=schema or (inherited.factory if inherited else BuiltinSchema),
     )
-    if definition.extra not in ("forbid", "ignore"):
-        raise DefinitionError(where, f"extra is 'forbid' or 'ignore', not {extra!r}")
     definition.try_early()
     return definition
+
+
+def _checked_extra(extra: Extra | None, where: str) -> Extra | None:
+    if extra is None or extra in get_args(Extra):
+        return extra
+    raise DefinitionError(where, f"extra is 'forbid' or 'ignore', not {extra!r}")
 
 
 def _former_names(was: Iterable[str], where: str) -> tuple[str, ...]:
@@ -140,19 +153,25 @@ def _former_names(was: Iterable[str], where: str) -> tuple[str, ...]:
 
 def _refuse_reserved(cls: Any, base: Any) -> None:
     public = [name for name in vars(base) if not name.startswith("_")]
-    for name, annotation in vars(cls).get("__annotations__", {}).items():
+    own = [parent for parent in cls.__mro__ if parent not in base.__mro__]
+    for name, annotation in ((n, a) for c in own for n, a in _annotations(c).items()):
         where = f"{cls.__qualname__}.{name}"
         if name in public:
             listed = ", ".join(public)
             raise DefinitionError(
                 where,
-                f"{name!r} is reserved: every message has {listed}; give the field another name",
+                f"the name is reserved: every message has {listed}; name the field differently",
             )
         if name.startswith("_") and "ClassVar" not in str(annotation):
             raise DefinitionError(
                 where,
-                "names that begin with an underscore are reserved; give the field another name",
+                "names that begin with an underscore are reserved; name the field differently",
             )
+
+
+def _annotations(cls: Any) -> dict[str, Any]:
+    found: dict[str, Any] = vars(cls).get("__annotations__", {})
+    return {} if cls.__module__ == "sourced._message" else found
 
 
 def _make_dataclass(cls: Any) -> None:
@@ -177,9 +196,7 @@ def _own_doc(cls: Any) -> str | None:
     return inspect.cleandoc(text) if text else None
 
 
-def _maker(cls: Any) -> Callable[[dict[str, Any]], Any]:
-    if hasattr(cls, "__post_init__"):
-        return lambda values: cls(**values)
+def _maker(cls: Any, type: str) -> Callable[[dict[str, Any]], Any]:
     new = object.__new__
 
     def make(values: dict[str, Any]) -> Any:
@@ -187,4 +204,10 @@ def _maker(cls: Any) -> Callable[[dict[str, Any]], Any]:
         message.__dict__.update(values)
         return message
 
-    return make
+    def construct(values: dict[str, Any]) -> Any:
+        try:
+            return cls(**values)
+        except (ValueError, TypeError) as error:  # the class checks its own values
+            raise PayloadError(type, {WHOLE: [str(error)]}) from error
+
+    return construct if hasattr(cls, "__post_init__") else make

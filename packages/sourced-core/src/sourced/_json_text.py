@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
-from sourced._problems import Invalid, Part, Problem
+from sourced._problems import InvalidError, Part, Problem
 
-__all__ = ["MAX_DEPTH", "MAX_INTEGER_BITS", "from_json", "text_problem", "to_json"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_INTEGER_BITS",
+    "from_json",
+    "json_problems",
+    "text_problem",
+    "to_json",
+]
 
 MAX_DEPTH = 100
 """How deeply lists and objects may nest; far below every parser's own limit."""
@@ -24,7 +31,7 @@ _loads = json.JSONDecoder().decode
 
 
 def to_json(data: Any, *, bounded: bool = False) -> str:
-    """Return JSON text without spaces, for values made of dict, list, str, int, float, bool and None.
+    """Return JSON text without spaces; the value is made of dicts, lists and what JSON has itself.
 
     The common case is one pass of the C encoder and two scans of its text; only a text that looks
     suspicious is searched for the guilty values.
@@ -34,7 +41,7 @@ def to_json(data: Any, *, bounded: bool = False) -> str:
         bounded: its depth is known to be bounded, so it need not be measured.
 
     Raises:
-        Invalid: NUL characters, lone surrogates, NaN, infinities, huge integers or deep nesting,
+        InvalidError: NUL characters, lone surrogates, NaN, infinities, huge integers, deep nesting,
             each with its path.
     """
     try:
@@ -43,22 +50,21 @@ def to_json(data: Any, *, bounded: bool = False) -> str:
         text = ""
     if text and _is_clean(text) and (bounded or _depth_is_fine(data)):
         return text
-    problems = list(_problems(data, ()))
-    if problems:
-        raise Invalid(*problems)
-    return text or _dumps(data)
+    if problems := tuple(json_problems(data)):
+        raise InvalidError(*problems)
+    return text or _dumps_or_refuses(data)
 
 
 def from_json(text: str) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        Invalid: it is not JSON.
+        InvalidError: it is not JSON.
     """
     try:
         return _loads(text)
     except (ValueError, RecursionError) as error:
-        raise Invalid.because(f"is not JSON: {error}") from error
+        raise InvalidError.because(f"is not JSON: {error}") from error
 
 
 def text_problem(text: str) -> str | None:
@@ -68,6 +74,18 @@ def text_problem(text: str) -> str | None:
     if not _is_unicode(text):
         return "contains a lone surrogate, which is no valid Unicode text"
     return None
+
+
+def json_problems(data: Any) -> Iterator[Problem]:
+    """Give every value and key within JSON-able data that some store could not hold."""
+    return _problems(data, ())
+
+
+def _dumps_or_refuses(data: Any) -> str:
+    try:
+        return _dumps(data)
+    except ValueError as error:  # Python was told to convert shorter integers only
+        raise InvalidError.because(f"cannot be written as JSON: {error}") from error
 
 
 def _is_clean(text: str) -> bool:

@@ -1,17 +1,17 @@
-"""The envelope of a message: who it is, where it stands, what caused it, and the user's own keys."""
+"""The envelope of a message: who it is, where it stands, what caused it, and the user's keys."""
 
 from __future__ import annotations
 
 from collections.abc import KeysView, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from types import EllipsisType, MappingProxyType
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
 from sourced._clock import ambient_clock
 from sourced._ids import new_id
-from sourced._problems import Invalid
+from sourced._problems import InvalidError
 
 __all__ = ["NO_KEYS", "Meta", "changed_meta", "checked_keys", "new_meta"]
 
@@ -87,49 +87,33 @@ def new_meta(type: str) -> Meta:
     )
 
 
-def changed_meta(
-    meta: Meta,
-    *,
-    stream_id: str | None,
-    causation_id: UUID | None,
-    correlation_id: UUID | None,
-    user: Mapping[str, Any] | None,
-    id: UUID | None,
-    created_at: datetime | None,
-    seq: int | None | EllipsisType,
-    position: int | None | EllipsisType,
-) -> Meta:
-    """Return the envelope with what is not None changed; user keys are merged, new ones win.
+def changed_meta(meta: Meta, changes: Mapping[str, Any], user: Mapping[str, Any] | None) -> Meta:
+    """Return the envelope with values changed by name and user keys merged, new ones winning.
 
     A message that was its own cause, or the beginning of its chain, stays so under a new id.
 
     Raises:
-        Invalid: a user key that is no text or an envelope name, or a naive `created_at`.
+        InvalidError: a user key that is no text or an envelope name, or a naive `created_at`.
     """
-    own_cause, own_chain = meta.causation_id == meta.id, meta.correlation_id == meta.id
-    id = id or meta.id
-    return Meta(
-        id=id,
-        type=meta.type,
-        stream_id=meta.stream_id if stream_id is None else stream_id,
-        seq=meta.seq if isinstance(seq, EllipsisType) else seq,
-        position=meta.position if isinstance(position, EllipsisType) else position,
-        created_at=meta.created_at if created_at is None else _in_utc(created_at),
-        causation_id=causation_id or (id if own_cause else meta.causation_id),
-        correlation_id=correlation_id or (id if own_chain else meta.correlation_id),
-        user=MappingProxyType({**meta.user, **checked_keys(user)}) if user else meta.user,
-    )
+    values: dict[str, Any] = {name: getattr(meta, name) for name in _ENVELOPE}
+    values.update(changes)
+    for link in ("causation_id", "correlation_id"):
+        if link not in changes and values[link] == meta.id:
+            values[link] = values["id"]
+    values["created_at"] = _in_utc(values["created_at"])
+    merged = MappingProxyType({**meta.user, **checked_keys(user)}) if user else meta.user
+    return Meta(**values, user=merged)
 
 
 def checked_keys(user: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the user's keys as they are.
 
     Raises:
-        Invalid: a key that is no text, or that is the name of an envelope attribute.
+        InvalidError: a key that is no text, or that is the name of an envelope attribute.
     """
     problems = [(("meta", str(key)), text) for key in user if (text := _key_problem(key))]
     if problems:
-        raise Invalid(*problems)
+        raise InvalidError(*problems)
     return user
 
 
@@ -143,5 +127,5 @@ def _key_problem(key: object) -> str | None:
 
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise Invalid((("meta", "created_at"), f"expected an aware datetime, got {moment!r}"))
+        raise InvalidError((("meta", "created_at"), f"expected an aware datetime, got {moment!r}"))
     return moment.astimezone(UTC)

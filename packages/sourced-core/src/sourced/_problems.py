@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sourced.errors import PayloadError
 
-__all__ = ["WHOLE", "Invalid", "Part", "Problem", "expected", "path_text", "shown"]
+__all__ = ["WHOLE", "InvalidError", "Part", "Problem", "expected", "path_text", "shown"]
 
 type_ = type
 Part = str | int
@@ -19,7 +19,7 @@ WHOLE: Final = "payload"
 _SHOWN_CHARACTERS = 60
 
 
-class Invalid(Exception):
+class InvalidError(Exception):
     """A value that does not fit, with every reason; internal, users see `PayloadError`.
 
     Attributes:
@@ -31,7 +31,7 @@ class Invalid(Exception):
         self.problems = problems
 
     @classmethod
-    def because(cls, text: str) -> Invalid:
+    def because(cls, text: str) -> InvalidError:
         """Return one problem with the value itself."""
         return cls(((), text))
 
@@ -48,7 +48,7 @@ class Invalid(Exception):
 
 
 def path_text(path: Iterable[Part]) -> str:
-    """Return a path as `items[0].price`; keys that are no plain names are quoted: `by_day['1 May']`."""
+    """Return a path as `items[0].price`; a key that is no plain name is quoted: `days['1 May']`."""
     text = ""
     for part in path:
         if isinstance(part, str) and part.isidentifier():
@@ -77,11 +77,11 @@ def shown(value: Any) -> str:
     return _of_other_type(value)
 
 
-def expected(what: str) -> Callable[[Any], Invalid]:
+def expected(what: str) -> Callable[[Any], InvalidError]:
     """Return a function that refuses a value: `expected an integer, got 'abc'`."""
 
-    def refuse(value: Any) -> Invalid:
-        return Invalid.because(f"expected {what}, got {shown(value)}")
+    def refuse(value: Any) -> InvalidError:
+        return InvalidError.because(f"expected {what}, got {shown(value)}")
 
     return refuse
 
@@ -96,6 +96,6 @@ def _shortened(render: Callable[[Any], str], value: Any) -> str:
 def _of_other_type(value: Any) -> str:
     try:
         text = repr(value)
-    except Exception:  # a refused value's own repr must not hide why it was refused
+    except Exception:  # noqa: BLE001 - a refused value's own repr must not hide why it was refused
         text = ""
     return text if 0 < len(text) <= _SHOWN_CHARACTERS else f"a {type_(value).__name__}"

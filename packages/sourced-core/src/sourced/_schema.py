@@ -13,14 +13,24 @@ from sourced._codec import (
     Default,
     Definitions,
     Member,
+    Node,
     Record,
-    Unsupported,
+    UnsupportedError,
+    member_of,
 )
 from sourced._json_text import from_json, to_json
-from sourced._problems import Invalid
+from sourced._problems import InvalidError, shown
 from sourced.errors import DefinitionError
 
-__all__ = ["BuiltinSchema", "Extra", "PayloadField", "PayloadShape", "Schema", "SchemaFactory"]
+__all__ = [
+    "BuiltinSchema",
+    "Extra",
+    "PayloadField",
+    "PayloadShape",
+    "RecordSchema",
+    "Schema",
+    "SchemaFactory",
+]
 
 Extra = Literal["ignore", "forbid"]
 
@@ -107,64 +117,83 @@ class Schema(Protocol):
 
 
 SchemaFactory = Callable[[PayloadShape], Schema]
-"""Makes the schema of a class when it is defined; raises `DefinitionError` for types it cannot hold."""
+"""Makes the schema of a class; raises `DefinitionError` for field types that it cannot hold."""
 
 
-class BuiltinSchema:
-    """The schema of the standard library's types, without dependencies."""
+class RecordSchema:
+    """A schema made of one node per field; what all schemas here have in common.
 
-    def __init__(self, shape: PayloadShape) -> None:
+    Args:
+        shape: the message class.
+        node_of: makes the node of a field; raises `UnsupportedError`.
+
+    Raises:
+        DefinitionError: a field's type is not supported, or its default does not fit.
+    """
+
+    def __init__(self, shape: PayloadShape, node_of: Callable[[PayloadField], Node]) -> None:
         self._type = shape.type
-        self._shape = shape
-        compiler = Compiler(shape.scope, closed=shape.extra == "forbid")
-        members = tuple(_member(compiler, shape, field) for field in shape.fields)
+        self._about = {"title": shape.name, **({"description": shape.doc} if shape.doc else {})}
+        members = tuple(_member(shape, field, node_of) for field in shape.fields)
         self._record = Record(members, closed=shape.extra == "forbid")
         self._bounded = all(member.node.bounded for member in members)
 
     def parse(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of untrusted input."""
-        if not isinstance(values, Mapping):
-            invalid = Invalid.because("expected an object with the fields")
-            raise invalid.as_error(self._type)
         try:
-            return self._record.parse(values)
-        except Invalid as invalid:
+            return self._record.parse(_checked_mapping(values))
+        except InvalidError as invalid:
             raise invalid.as_error(self._type) from None
         except RecursionError:
-            raise Invalid.because("is nested too deeply").as_error(self._type) from None
+            raise InvalidError.because("is nested too deeply").as_error(self._type) from None
 
     def encode(self, values: Mapping[str, Any]) -> str:
         """Return the fields as JSON text."""
         try:
             return to_json(self._record.encode(values), bounded=self._bounded)
-        except Invalid as invalid:
+        except InvalidError as invalid:
             raise invalid.as_error(self._type) from None
         except RecursionError:
-            raise Invalid.because("is nested too deeply").as_error(self._type) from None
+            raise InvalidError.because("is nested too deeply").as_error(self._type) from None
 
     def decode(self, payload: str) -> dict[str, Any]:
         """Return the fields of a stored payload."""
         try:
             data = from_json(payload)
             if type(data) is not dict:
-                raise Invalid.because("expected a JSON object")
+                raise InvalidError.because("expected a JSON object")
             return self._record.decode(data)
-        except Invalid as invalid:
+        except InvalidError as invalid:
             raise invalid.as_error(self._type) from None
+        except RecursionError:
+            raise InvalidError.because("is nested too deeply").as_error(self._type) from None
 
     def json_schema(self) -> dict[str, Any]:
         """Return the payload's JSON Schema."""
         definitions = Definitions()
-        schema = {"$schema": DIALECT, "title": self._shape.name}
-        if self._shape.doc:
-            schema["description"] = self._shape.doc
         body = self._record.describe(definitions)
         named = {"$defs": definitions.schemas} if definitions.schemas else {}
-        return {**schema, **body, **named}
+        return {"$schema": DIALECT, **self._about, **body, **named}
 
 
-def _member(compiler: Compiler, shape: PayloadShape, field: PayloadField) -> Member:
+class BuiltinSchema(RecordSchema):
+    """The schema of the standard library's types, without dependencies."""
+
+    def __init__(self, shape: PayloadShape) -> None:
+        compiler = Compiler(shape.scope, closed=shape.extra == "forbid")
+        super().__init__(shape, lambda field: compiler.node(field.annotation))
+
+
+def _member(
+    shape: PayloadShape, field: PayloadField, node_of: Callable[[PayloadField], Node]
+) -> Member:
     try:
-        return compiler.member(field.name, field.annotation, field.default)
-    except Unsupported as unsupported:
-        raise DefinitionError(f"{shape.name}.{field.name}", str(unsupported)) from None
+        return member_of(field.name, node_of(field), field.default)
+    except UnsupportedError as unsupported:
+        raise DefinitionError(f"{shape.name}.{field.name}", str(unsupported)) from unsupported
+
+
+def _checked_mapping(values: object) -> Mapping[Any, Any]:
+    if not isinstance(values, Mapping):
+        raise InvalidError.because(f"expected an object, got {shown(values)}")
+    return values

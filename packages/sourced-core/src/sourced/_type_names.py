@@ -63,9 +63,6 @@ class TypeNames:
         with self._lock:
             for name in names:
                 self._refuse_duplicate(cls, name)
-            for name, other in list(self._classes.items()):
-                if name not in names and _is_same_place(cls, other):
-                    del self._classes[name]
             self._classes.update((name, cls) for name in names)
 
     def find(self, name: str) -> type | None:
@@ -106,5 +103,5 @@ def _sentence(cls: type, other: type, name: str) -> str:
         "give one of them another type="
     )
     if "__main__" in (cls.__module__, other.__module__) and cls.__qualname__ == other.__qualname__:
-        return f"{text}, or, if this is one file that is both run and imported, run it with a small main"
+        return f"{text}; if this is one file that is run and imported, run another that imports it"
     return text

@@ -1,7 +1,7 @@
-"""Constraints for fields, and types that take what an HTML form sends.
+r"""Constraints for fields, and types that take what an HTML form sends.
 
 ```python
-CorporateEmail = Annotated[str, Pattern(r"@apple\\.com$")]
+CorporateEmail = Annotated[str, Pattern(r"@apple\.com$")]
 Price = Annotated[Decimal, Ge(0)]
 
 
@@ -21,6 +21,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from math import isfinite
 from typing import Annotated, Any
 
 __all__ = [
@@ -111,13 +112,13 @@ _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 def _to_integer(value: Any) -> Any:
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return _converted(int, value.strip())
-    if isinstance(value, (float, Decimal)) and value == value // 1:
+    if isinstance(value, (float, Decimal)) and isfinite(value) and value == int(value):
         return int(value)
     return value
 
 
 def _to_float(value: Any) -> Any:
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal) and isfinite(value):
         return float(value)
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return float(value)

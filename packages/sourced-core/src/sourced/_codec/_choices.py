@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum, Flag
 from typing import Any
 
-from sourced._codec._node import JsonSchema, Node, Unsupported
+from sourced._codec._node import JsonSchema, Node, UnsupportedError
 from sourced._codec._scalars import SCALARS
-from sourced._problems import Invalid, shown
+from sourced._problems import InvalidError, shown
 
 __all__ = ["enum_node", "literal_node"]
-
-_PLAIN = (str, int, float, bool, type(None))
 
 
 def enum_node(python: type[Enum]) -> Node:
     """Return the node of an enumeration, stored by value."""
     values = {member: member.value for member in python}
     for member, value in values.items():
-        if type(value) not in _PLAIN and not isinstance(value, (str, int, float)):
-            raise Unsupported(
+        if value is not None and not isinstance(value, (str, int, float)):
+            raise UnsupportedError(
                 f"the value of {python.__name__}.{member.name} is {shown(value)}; "
                 "enumerations are stored by values that are text or numbers"
             )
@@ -28,17 +27,15 @@ def enum_node(python: type[Enum]) -> Node:
 
     def encode(value: Any) -> Any:
         if type(value) is not python:
-            raise Invalid.because(f"expected a {python.__name__}, got {shown(value)}")
+            raise InvalidError.because(f"expected a {python.__name__}, got {shown(value)}")
         return value.value
 
     def decode(value: Any) -> Any:
         # Python takes True for 1; and `_missing_` of the class may know former values.
-        if isinstance(value, bool) is has_booleans or value is None:
-            try:
+        if has_booleans or not isinstance(value, bool):
+            with suppress(ValueError, KeyError, TypeError):
                 return python(value)
-            except (ValueError, KeyError):
-                pass
-        raise Invalid.because(f"expected {what}, got {shown(value)}")
+        raise InvalidError.because(f"expected {what}, got {shown(value)}")
 
     def parse(value: Any) -> Any:
         return value if type(value) is python else decode(value)
@@ -65,8 +62,8 @@ def literal_node(values: tuple[Any, ...]) -> Node:
     read = {_typed(data): value for value, data in zip(values, written.values(), strict=True)}
     what = "one of " + ", ".join(shown(value) for value in values)
 
-    def refuse(value: Any) -> Invalid:
-        return Invalid.because(f"expected {what}, got {shown(value)}")
+    def refuse(value: Any) -> InvalidError:
+        return InvalidError.because(f"expected {what}, got {shown(value)}")
 
     def encode(value: Any) -> Any:
         try:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sourced._codec._node import Convert, Definitions, JsonSchema, Node, Unsupported
-from sourced._problems import Invalid, Part, expected
+from sourced._codec._node import Convert, Definitions, JsonSchema, Node, UnsupportedError
+from sourced._problems import InvalidError, Part, expected
 
 __all__ = [
     "dict_node",
@@ -26,24 +26,24 @@ def convert_each(items: Iterable[tuple[Part, Any]], convert: Convert) -> list[An
     """Return the items converted.
 
     Raises:
-        Invalid: all problems of all items, each under its index or key.
+        InvalidError: all problems of all items, each under its index or key.
     """
     done: list[Any] = []
     problems = []
     for part, item in items:
         try:
             done.append(convert(item))
-        except Invalid as invalid:
+        except InvalidError as invalid:
             problems += invalid.under(part)
     if problems:
-        raise Invalid(*problems)
+        raise InvalidError(*problems)
     return done
 
 
 def _convert_all(values: Any, convert: Convert) -> list[Any]:
     try:
         return [convert(value) for value in values]
-    except Invalid:
+    except InvalidError:
         return convert_each(enumerate(values), convert)
 
 
@@ -98,7 +98,7 @@ def tuple_node(item: Node) -> Node:
 def set_node(python: type, item: Node) -> Node:
     """Return the node of `set[X]` or `frozenset[X]`; its members are written in a fixed order."""
     if not item.hashable:
-        raise Unsupported(f"{item.what} cannot be a member of a {python.__name__}")
+        raise UnsupportedError(f"{item.what} cannot be a member of a {python.__name__}")
     node = _sequence_node(python, item, {"uniqueItems": True}, python)
     unordered = node.encode
 
@@ -166,7 +166,7 @@ def fixed_tuple_node(items: list[Node]) -> Node:
 def dict_node(key: Node, value: Node) -> Node:
     """Return the node of `dict[str, X]`; keys may be anything that is written as text."""
     if key.json != {str}:
-        raise Unsupported(
+        raise UnsupportedError(
             f"keys of objects are text in JSON, and {key.what} is not; use dict[str, …]"
         )
     refuse = expected("a dict")
@@ -177,7 +177,7 @@ def dict_node(key: Node, value: Node) -> Node:
                 raise refuse(found)
             try:
                 return {of_key(name): of_value(item) for name, item in found.items()}
-            except Invalid:
+            except InvalidError:
                 keys = convert_each(((_part(name), name) for name in found), of_key)
                 values = convert_each(((_part(n), item) for n, item in found.items()), of_value)
                 return dict(zip(keys, values, strict=True))
@@ -213,15 +213,22 @@ def plain_json(value: Any) -> Any:
     """Return a copy of a value made of what JSON itself has, dicts with text as keys.
 
     Raises:
-        Invalid: it has other things in it, such as tuples, which would be read back as lists.
+        InvalidError: it has other things in it, such as tuples, which would be read back as lists.
     """
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise InvalidError.because("is nested too deeply") from None
+
+
+def _plain(value: Any) -> Any:
     kind = type(value)
     if value is None or kind in (str, int, bool, float):
         return value
     if kind is list:
-        return _convert_all(value, plain_json)
+        return _convert_all(value, _plain)
     if kind is dict and all(type(key) is str for key in value):
-        return dict(zip(value, convert_each(value.items(), plain_json), strict=True))
+        return dict(zip(value, convert_each(value.items(), _plain), strict=True))
     raise _refuse_json_value(value)
 
 

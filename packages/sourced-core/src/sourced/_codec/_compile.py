@@ -5,7 +5,7 @@ from __future__ import annotations
 import types as python_types
 import typing
 from collections.abc import Callable
-from dataclasses import MISSING, Field, InitVar, fields, is_dataclass
+from dataclasses import MISSING, Field, InitVar, fields, is_dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 
@@ -20,20 +20,19 @@ from sourced._codec._collections import (
     tuple_node,
 )
 from sourced._codec._constraints import annotated_node
-from sourced._codec._node import Node, Unsupported
+from sourced._codec._node import ALL_JSON, Node, UnsupportedError
 from sourced._codec._records import (
-    ABSENT,
     REQUIRED,
     Default,
     Member,
     Record,
     constant,
+    member_of,
     record_node,
     typed_dict_node,
 )
 from sourced._codec._scalars import SCALARS
 from sourced._codec._unions import union_node
-from sourced._problems import Invalid
 
 __all__ = ["Compiler", "default_of"]
 
@@ -59,21 +58,11 @@ class Compiler:
         self._closed = closed
         self._classes: dict[Any, Node] = {}
 
-    def member(self, name: str, annotation: Any, default: Default | None) -> Member:
-        """Return a field, compiled.
-
-        Raises:
-            Unsupported: its type has no node, or its constant default does not fit.
-            UnresolvedNameError: a class within uses a name that is not defined yet.
-        """
-        node = self.node(annotation)
-        return Member(name=name, node=node, default=default, shown=_shown(node, default))
-
     def node(self, annotation: Any) -> Node:
         """Return the node of a resolved annotation.
 
         Raises:
-            Unsupported: there is none; says what there is.
+            UnsupportedError: there is none; says what there is.
             UnresolvedNameError: a class within uses a name that is not defined yet.
         """
         if annotation is None:
@@ -86,13 +75,10 @@ class Compiler:
         if isinstance(annotation, NewType):
             return self.node(annotation.__supertype__)
         if type(annotation).__name__ == "TypeAliasType":
-            return self._class(annotation, lambda: self.node(self._of_alias(annotation)))
+            return self._class(annotation, lambda: self._alias(annotation))
         if isinstance(annotation, type):
             return self._plain(annotation)
         raise _unsupported(annotation)
-
-    def _of_alias(self, alias: Any) -> Any:
-        return self._scope.resolve(alias.__value__)
 
     def _plain(self, python: type) -> Node:
         if python in SCALARS:
@@ -138,14 +124,14 @@ class Compiler:
 
     def _class(self, key: Any, build: Callable[[], Node]) -> Node:
         if key not in self._classes:
-            self._classes[key] = node = _reference(key, self._classes)
-            try:
-                self._classes[key] = build()
-            except BaseException:
-                del self._classes[key]
-                raise
-            del node
+            self._classes[key] = _reference(key, self._classes)
+            self._classes[key] = build()
         return self._classes[key]
+
+    def _alias(self, alias: Any) -> Node:
+        node = self.node(self._scope.resolve(alias.__value__))
+        inner = node.describe
+        return replace(node, describe=lambda known: known.refer(alias, alias.__name__, inner))
 
     def _dataclass(self, python: type) -> Node:
         stored = [field for field in fields(python) if field.init]
@@ -196,9 +182,9 @@ class Compiler:
 
     def _inner(self, python: type, name: str, annotation: Any, default: Default | None) -> Member:
         try:
-            return self.member(name, annotation, default)
-        except Unsupported as unsupported:
-            raise Unsupported(f"{python.__name__}.{name}: {unsupported}") from None
+            return member_of(name, self.node(annotation), default)
+        except UnsupportedError as unsupported:
+            raise UnsupportedError(f"{python.__name__}.{name}: {unsupported}") from None
 
     def _record(self, members: list[Member]) -> Record:
         return Record(tuple(members), closed=self._closed)
@@ -216,30 +202,37 @@ def owner_of(python: type, name: str) -> type:
     return next(c for c in python.__mro__ if name in vars(c).get("__annotations__", {}))
 
 
-def _shown(node: Node, default: Default | None) -> Any:
-    if default is None or not default.is_constant:
-        return ABSENT
-    try:
-        return node.encode(default.make())
-    except Invalid as invalid:
-        raise Unsupported(f"its default does not fit: {invalid.problems[0][1]}") from None
-
-
 def _reference(key: Any, classes: dict[Any, Node]) -> Node:
-    """Return a node that stands for a class while it is being compiled."""
-    python = key if isinstance(key, type) else None
-    is_record = python is not None
+    """Return a node that stands for a class while it is being compiled.
+
+    Whoever refers to it asks it later, when the class has its own node.
+    """
+    is_record = isinstance(key, type)
+
+    def later(verb: str) -> Callable[[Any], Any]:
+        def ask(value: Any) -> Any:
+            return getattr(classes[key], verb)(value)
+
+        return ask
+
     return Node(
-        what=f"a {getattr(key, '__name__', key)}",
-        encode=lambda value: classes[key].encode(value),
-        decode=lambda value: classes[key].decode(value),
-        parse=lambda value: classes[key].parse(value),
-        describe=lambda definitions: classes[key].describe(definitions),
-        python=dict if python is not None and issubclass(python, dict) else python,
-        **({"json": frozenset({dict})} if is_record else {}),
-        hashable=python is not None and python.__hash__ is not None,
+        what=f"a {key.__name__}",
+        encode=later("encode"),
+        decode=later("decode"),
+        parse=later("parse"),
+        describe=later("describe"),
+        python=None if not is_record else dict if issubclass(key, dict) else key,
+        json=frozenset({dict}) if is_record else ALL_JSON,
+        keys=_keys_of(key) if is_record else None,
+        hashable=is_record and key.__hash__ is not None,
         bounded=False,
     )
+
+
+def _keys_of(python: Any) -> frozenset[str]:
+    if is_dataclass(python):
+        return frozenset(field.name for field in fields(python) if field.init)
+    return frozenset(getattr(python, "_fields", python.__annotations__))
 
 
 def _unqualified(annotation: Any, is_required: bool) -> tuple[Any, bool]:
@@ -263,10 +256,10 @@ def _refuse_init_variables(python: type) -> None:
             isinstance(field.type, InitVar)
             or getattr(field._field_type, "name", "") == "_FIELD_INITVAR"
         ):
-            raise Unsupported(f"{python.__name__}.{name} is an InitVar, which is not kept")
+            raise UnsupportedError(f"{python.__name__}.{name} is an InitVar, which is not kept")
 
 
-def _unsupported(annotation: Any) -> Unsupported:
+def _unsupported(annotation: Any) -> UnsupportedError:
     name = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
     text = name or str(annotation).replace("typing.", "")
     if hasattr(annotation, "__struct_fields__"):
@@ -277,4 +270,4 @@ def _unsupported(annotation: Any) -> Unsupported:
         hint = "give a generic class its types"
     else:
         hint = f"supported are {SUPPORTED}"
-    return Unsupported(f"the type {text} is not supported; {hint}")
+    return UnsupportedError(f"the type {text} is not supported; {hint}")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from sourced._codec._node import Definitions, JsonSchema, Node, Unsupported
-from sourced._problems import Invalid, shown
+from sourced._codec._node import Definitions, JsonSchema, Node, UnsupportedError
+from sourced._problems import InvalidError, shown
 
 __all__ = ["annotated_node"]
 
@@ -62,7 +62,7 @@ def _understood(
         return
     for name in _COMPARISONS:
         if (bound := getattr(item, name, None)) is not None:
-            yield _comparison(name, bound, node), _keyword(_KEYWORDS[name], bound, node)
+            yield _comparison(name, bound, node), _keyword(_KEYWORDS[name], bound)
     for name, word in (("min_length", "min"), ("max_length", "max")):
         if isinstance(size := getattr(item, name, None), int) and size >= (word == "min"):
             yield _size(word, size, node), _size_keyword(word, size, node)
@@ -85,7 +85,7 @@ def _anything(_: Any) -> None:
 def _by_calling(function: Callable[[Any], Any]) -> Check:
     if getattr(function, "__module__", "") in {"sourced.types", "annotated_types"}:
         name = getattr(function, "__name__", repr(function))
-        raise Unsupported(f"the constraint {name} needs its argument: {name}(…)")
+        raise UnsupportedError(f"the constraint {name} needs its argument: {name}(…)")
 
     def check(value: Any) -> str | None:
         try:
@@ -105,7 +105,7 @@ def _predicate(function: Callable[[Any], Any]) -> Check:
 def _comparison(name: str, bound: Any, node: Node) -> Check:
     words, holds = _COMPARISONS[name]
     if node.python in (int, float, Decimal) and not isinstance(bound, (int, float, Decimal)):
-        raise Unsupported(f"{name}={shown(bound)} cannot be compared with {node.what}")
+        raise UnsupportedError(f"{name}={shown(bound)} cannot be compared with {node.what}")
 
     def check(value: Any) -> str | None:
         if value is None or holds(value, bound):
@@ -115,21 +115,26 @@ def _comparison(name: str, bound: Any, node: Node) -> Check:
     return check
 
 
-def _keyword(keyword: str, bound: Any, node: Node) -> Callable[[JsonSchema], JsonSchema]:
+def _keyword(keyword: str, bound: Any) -> Callable[[JsonSchema], JsonSchema]:
     # JSON Schema compares numbers only; a decimal or a date is text there.
-    is_number = node.json <= {int, float, type(None)} and isinstance(bound, (int, float))
-    return lambda schema: {**schema, keyword: bound} if is_number else schema
+    def extend(schema: JsonSchema) -> JsonSchema:
+        is_number = schema.get("type", "anyOf") in ("integer", "number", "anyOf")
+        return (
+            {**schema, keyword: bound} if is_number and isinstance(bound, (int, float)) else schema
+        )
+
+    return extend
 
 
 def _size(word: str, size: int, node: Node) -> Check:
     if node.python not in _SIZED:
-        raise Unsupported(f"a length cannot be asked of {node.what}")
-    unit = "characters" if node.python is str else "bytes" if node.python is bytes else "items"
+        raise UnsupportedError(f"a length cannot be asked of {node.what}")
     words = "at least" if word == "min" else "at most"
 
     def check(value: Any) -> str | None:
         if value is None or (len(value) >= size if word == "min" else len(value) <= size):
             return None
+        unit = "characters" if isinstance(value, str) else "items"
         return f"expected {words} {size} {unit}, got {len(value)}"
 
     return check
@@ -145,11 +150,13 @@ def _size_keyword(word: str, size: int, node: Node) -> Callable[[JsonSchema], Js
 
 def _pattern(pattern: Any, item: Any, node: Node) -> Check:
     if node.python not in (str, None):
-        raise Unsupported(f"a pattern cannot be asked of {node.what}")
+        raise UnsupportedError(f"a pattern cannot be asked of {node.what}")
     try:
         search = (item if isinstance(item, re.Pattern) else _compiled(pattern)).search
     except re.error as error:
-        raise Unsupported(f"the pattern {pattern!r} is no regular expression: {error}") from None
+        raise UnsupportedError(
+            f"the pattern {pattern!r} is no regular expression: {error}"
+        ) from None
 
     def check(value: Any) -> str | None:
         if value is None or search(value):
@@ -171,7 +178,7 @@ def _checked(
 ) -> Node:
     def ask(value: Any) -> None:
         if problems := [problem for check in checks if (problem := check(value)) is not None]:
-            raise Invalid(*(((), problem) for problem in problems))
+            raise InvalidError(*(((), problem) for problem in problems))
 
     def encode(value: Any) -> Any:
         data = node.encode(value)

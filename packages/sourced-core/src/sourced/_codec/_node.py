@@ -6,12 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["ALL_JSON", "Convert", "Definitions", "Describe", "JsonSchema", "Node", "Unsupported"]
+__all__ = [
+    "ALL_JSON",
+    "Convert",
+    "Definitions",
+    "Describe",
+    "JsonSchema",
+    "Node",
+    "UnsupportedError",
+]
 
 Convert = Callable[[Any], Any]
 JsonSchema = dict[str, Any]
 
-ALL_JSON: Final = frozenset({str, int, float, bool, type(None), list, dict})
+ALL_JSON: Final[frozenset[type[Any]]] = frozenset({str, int, float, bool, type(None), list, dict})
 """The Python types that JSON text is read as."""
 
 
@@ -45,7 +53,7 @@ Describe = Callable[[Definitions], JsonSchema]
 class Node:
     """One type of the codec, compiled to closures once per class.
 
-    The closures raise `Invalid`; their innermost case, a value that fits, costs one call.
+    The closures raise `InvalidError`; their innermost case, a value that fits, costs one call.
     Nodes are filled in after they are made, since a recursive type refers to itself.
 
     Attributes:
@@ -67,13 +75,13 @@ class Node:
     decode: Convert
     parse: Convert
     describe: Describe
-    python: type | None = None
-    json: frozenset[type] = ALL_JSON
+    python: type[Any] | None = None
+    json: frozenset[type[Any]] = ALL_JSON
     keys: frozenset[str] | None = None
     hashable: bool = True
     bounded: bool = True
     lax: bool = False
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """A field type that the codec cannot hold; internal, users see `DefinitionError`."""

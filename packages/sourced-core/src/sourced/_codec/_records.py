@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from sourced._codec._node import Convert, Definitions, JsonSchema, Node
-from sourced._problems import Invalid, Problem, expected
+from sourced._codec._node import Convert, Definitions, JsonSchema, Node, UnsupportedError
+from sourced._json_text import json_problems
+from sourced._problems import InvalidError, Problem, expected
 
 __all__ = [
     "ABSENT",
@@ -16,6 +17,7 @@ __all__ = [
     "Member",
     "Record",
     "constant",
+    "member_of",
     "record_node",
     "typed_dict_node",
 ]
@@ -42,7 +44,7 @@ def constant(value: Any) -> Default:
 
 
 def _missing() -> NoReturn:
-    raise Invalid.because("is missing")
+    raise InvalidError.because("is missing")
 
 
 REQUIRED: Final = Default(_missing)
@@ -68,6 +70,22 @@ class Member:
     def reader(self, read: Convert) -> Reader:
         """Return what a loop over members needs, without look-ups of attributes."""
         return self.name, read, self.default.make if self.default is not None else None
+
+
+def member_of(name: str, node: Node, default: Default | None) -> Member:
+    """Return a member; a constant default is tried out and shown in the schema.
+
+    Raises:
+        UnsupportedError: the default does not fit the type.
+    """
+    shown = ABSENT
+    if default is not None and default.is_constant:
+        try:
+            shown = node.encode(default.make())
+        except InvalidError as invalid:
+            text = f"its default does not fit: {invalid.problems[0][1]}"
+            raise UnsupportedError(text) from None
+    return Member(name=name, node=node, default=default, shown=shown)
 
 
 Reader = tuple[str, Convert, Callable[[], Any] | None]
@@ -99,17 +117,17 @@ class Record:
                     done[name] = encode(values[name])
                 elif default is _missing:
                     _missing()
-            except Invalid as invalid:
+            except InvalidError as invalid:
                 problems += invalid.under(name)
         if problems:
-            raise Invalid(*problems)
+            raise InvalidError(*problems, *json_problems(done))
         return done
 
     def decode(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the members' values from JSON; other keys are ignored."""
         done, problems = _read(self._decoders, data)
         if problems:
-            raise Invalid(*problems)
+            raise InvalidError(*problems)
         return done
 
     def parse(self, data: Mapping[Any, Any]) -> dict[str, Any]:
@@ -118,7 +136,7 @@ class Record:
         if self._closed:
             problems += self.strangers(data)
         if problems:
-            raise Invalid(*problems)
+            raise InvalidError(*problems)
         return done
 
     def strangers(self, data: Mapping[Any, Any]) -> Iterator[Problem]:
@@ -150,7 +168,7 @@ def _read(
                 done[name] = read(data[name])
             elif default is not None:
                 done[name] = default()
-        except Invalid as invalid:
+        except InvalidError as invalid:
             problems += invalid.under(name)
     return done, problems
 
@@ -219,7 +237,7 @@ def typed_dict_node(record: Record, python: type, *, bounded: bool) -> Node:
         if type(value) is not dict:
             raise refuse(value)
         if strangers := tuple(record.strangers(value)):
-            raise Invalid(*strangers)
+            raise InvalidError(*strangers)
         return record.encode(value)
 
     def decode(value: Any) -> dict[str, Any]:
@@ -250,4 +268,4 @@ def _made(python: type, values: dict[str, Any]) -> Any:
     try:
         return python(**values)
     except (ValueError, TypeError, ArithmeticError) as error:  # a class may check its own values
-        raise Invalid.because(str(error)) from error
+        raise InvalidError.because(str(error)) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from math import isfinite
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from sourced._codec._node import Convert, JsonSchema, Node
 from sourced._json_text import MAX_INTEGER_BITS
-from sourced._problems import Invalid, expected
+from sourced._problems import InvalidError, expected, shown
 
 __all__ = ["SCALARS"]
 
@@ -76,7 +77,7 @@ def _integer_node() -> Node:
         if type(value) is int:
             if -(1 << 63) <= value < 1 << 63 or value.bit_length() <= MAX_INTEGER_BITS:
                 return value
-            raise Invalid.because("is an integer of more than 4,300 digits")
+            raise InvalidError.because("is an integer of more than 4,300 digits")
         if isinstance(value, int) and not isinstance(value, bool):
             return encode(int(value))
         raise refuse(value)
@@ -97,7 +98,7 @@ def _float_node() -> Node:
             return value
         number = decode(value)
         if number != value:
-            raise Invalid.because("is an integer that a float cannot hold exactly")
+            raise InvalidError.because("is an integer that a float cannot hold exactly")
         return number
 
     def decode(value: Any) -> Any:
@@ -139,18 +140,11 @@ def _none_node() -> Node:
 # --- what JSON holds as text ----------------------------------------------------------------------
 
 
-def _as_text(
-    python: type,
-    what: str,
-    schema: JsonSchema,
-    write: Callable[[Any], str],
-    read: Callable[[str], Any],
-    check: Callable[[Any], Any] | None = None,
-    from_integer: Callable[[int], Any] | None = None,
-) -> Node:
-    """Return a node whose values are written as text.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """A type whose values are written as text.
 
-    Args:
+    Attributes:
         python: the class.
         what: it in words.
         schema: its JSON Schema.
@@ -159,41 +153,55 @@ def _as_text(
         check: returns the value to write, or raises ValueError with what is wrong with it.
         from_integer: untrusted input may be an integer, too.
     """
-    refuse = expected(what)
 
-    def encode(value: Any) -> Any:
-        if not isinstance(value, python):
-            raise refuse(value)
-        text = write(value if check is None else checked(value))
-        if type(value) is not python and read(text) != value:
-            raise Invalid.because(f"expected exactly {what}, got a {type(value).__name__}")
+    python: type
+    what: str
+    schema: JsonSchema
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+    check: Callable[[Any], Any] | None = None
+    from_integer: Callable[[int], Any] | None = None
+
+    def node(self) -> Node:
+        return _node(
+            self.python, self.what, self.schema, _TEXT, self.encode, self.decode, self.parse
+        )
+
+    def encode(self, value: Any) -> str:
+        if not isinstance(value, self.python):
+            raise self._refused(value)
+        text = self.write(value if self.check is None else self._checked(value))
+        if type(value) is not self.python and self.read(text) != value:
+            kind = type(value).__name__
+            raise InvalidError.because(f"expected exactly {self.what}, got a {kind}")
         return text
 
-    def checked(value: Any) -> Any:
-        assert check is not None
-        try:
-            return check(value)
-        except ValueError as error:
-            raise Invalid.because(str(error)) from None
-
-    def decode(value: Any) -> Any:
+    def decode(self, value: Any) -> Any:
         if type(value) is not str:
-            raise refuse(value)
+            raise self._refused(value)
         try:
-            found = read(value)
+            found = self.read(value)
         except (ValueError, ArithmeticError):
-            raise refuse(value) from None
-        return found if check is None else checked(found)
+            raise self._refused(value) from None
+        return found if self.check is None else self._checked(found)
 
-    def parse(value: Any) -> Any:
-        if isinstance(value, python):
-            encode(value)
-            return value if check is None else checked(value)
-        if from_integer is not None and type(value) is int:
-            return from_integer(value)
-        return decode(value)
+    def parse(self, value: Any) -> Any:
+        if isinstance(value, self.python):
+            self.encode(value)
+            return value if self.check is None else self._checked(value)
+        if self.from_integer is not None and type(value) is int:
+            return self.from_integer(value)
+        return self.decode(value)
 
-    return _node(python, what, schema, _TEXT, encode, decode, parse)
+    def _checked(self, value: Any) -> Any:
+        assert self.check is not None
+        try:
+            return self.check(value)
+        except ValueError as error:
+            raise InvalidError.because(str(error)) from None
+
+    def _refused(self, value: Any) -> InvalidError:
+        return InvalidError.because(f"expected {self.what}, got {shown(value)}")
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -266,53 +274,64 @@ SCALARS: dict[type, Node] = {
     float: _float_node(),
     bool: _boolean_node(),
     type(None): _none_node(),
-    datetime: _as_text(
-        datetime,
-        "a datetime in ISO 8601 with a time zone",
-        {"type": "string", "format": "date-time"},
-        _write_datetime,
-        datetime.fromisoformat,
-        _in_utc,
-    ),
-    date: _as_text(
-        date,
-        "a date in ISO 8601",
-        {"type": "string", "format": "date"},
-        date.isoformat,
-        date.fromisoformat,
-        _only_date,
-    ),
-    time: _as_text(
-        time,
-        "a time in ISO 8601",
-        {"type": "string", "format": "time"},
-        time.isoformat,
-        time.fromisoformat,
-        _time_as_written,
-    ),
-    timedelta: _as_text(
-        timedelta,
-        "a duration in ISO 8601",
-        {"type": "string", "format": "duration"},
-        _write_duration,
-        _read_duration,
-    ),
-    UUID: _as_text(UUID, "a UUID", {"type": "string", "format": "uuid"}, str, UUID),
-    bytes: _as_text(
-        bytes,
-        "bytes in base64",
-        {"type": "string", "contentEncoding": "base64"},
-        lambda value: b64encode(value).decode("ascii"),
-        _read_bytes,
-    ),
-    Decimal: _as_text(
-        Decimal,
-        "a decimal number",
-        {"type": "string", "format": "decimal"},
-        str,
-        _read_decimal,
-        _finite,
-        Decimal,
-    ),
 }
 """Every type of a single value, compiled."""
+
+_TEXTS = (
+    _Text(
+        python=datetime,
+        what="a datetime in ISO 8601 with a time zone",
+        schema={"type": "string", "format": "date-time"},
+        write=_write_datetime,
+        read=datetime.fromisoformat,
+        check=_in_utc,
+    ),
+    _Text(
+        python=date,
+        what="a date in ISO 8601",
+        schema={"type": "string", "format": "date"},
+        write=date.isoformat,
+        read=date.fromisoformat,
+        check=_only_date,
+    ),
+    _Text(
+        python=time,
+        what="a time in ISO 8601",
+        schema={"type": "string", "format": "time"},
+        write=time.isoformat,
+        read=time.fromisoformat,
+        check=_time_as_written,
+    ),
+    _Text(
+        python=timedelta,
+        what="a duration in ISO 8601",
+        schema={"type": "string", "format": "duration"},
+        write=_write_duration,
+        read=_read_duration,
+    ),
+    _Text(
+        python=UUID,
+        what="a UUID",
+        schema={"type": "string", "format": "uuid"},
+        write=str,
+        read=UUID,
+    ),
+    _Text(
+        python=bytes,
+        what="bytes in base64",
+        schema={"type": "string", "contentEncoding": "base64"},
+        write=lambda value: b64encode(value).decode("ascii"),
+        read=_read_bytes,
+    ),
+    _Text(
+        python=Decimal,
+        what="a decimal number",
+        schema={"type": "string", "format": "decimal"},
+        write=str,
+        read=_read_decimal,
+        check=_finite,
+        from_integer=Decimal,
+    ),
+)
+
+SCALARS.update((each.python, each.node()) for each in _TEXTS)

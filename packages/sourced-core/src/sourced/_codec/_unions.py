@@ -16,65 +16,31 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sourced._codec._node import ALL_JSON, Definitions, JsonSchema, Node, Unsupported
-from sourced._problems import Invalid, shown
+from sourced._codec._node import ALL_JSON, Definitions, JsonSchema, Node, UnsupportedError
+from sourced._problems import InvalidError, shown
 
 __all__ = ["union_node"]
 
-_FREE_TEXT = frozenset({str, bytes, Decimal})
-"""Types whose texts are no sign of the type: `1200` may be any of them."""
+_AMBIGUOUS = frozenset({bytes, Decimal})
+"""Types whose texts are no sign of the type: `1200` may be any of them, and plain text as well."""
 
-Failures = list[tuple[Node, Invalid]]
+Failures = list[tuple[Node, InvalidError]]
 
 
 def union_node(members: list[Node]) -> Node:
     """Return the node of a union.
 
     Raises:
-        Unsupported: members that no reader could tell apart.
+        UnsupportedError: members that no reader could tell apart.
     """
     _refuse_ambiguous(members)
-    what = " or ".join(member.what for member in members)
-    by_class = {m.python: _exact_first(members, m.python) for m in members if m.python}
-    readers = {kind: _readers(members, kind) for kind in ALL_JSON}
-    is_overlapping = any(len(found) > 1 for found in readers.values())
-    takes_blank = _has_lax(members) and type(None) in by_class
-
-    def encode(value: Any) -> Any:
-        failures: Failures = []
-        misread = False
-        for member in by_class.get(type(value), members):
-            try:
-                data = member.encode(value)
-            except Invalid as invalid:
-                failures.append((member, invalid))
-            else:
-                if not is_overlapping or decode(data) == value:
-                    return data
-                misread = True
-        if misread:
-            raise Invalid.because(f"{shown(value)} would be read back as another of {what}")
-        raise _explained(failures, what, value)
-
-    def decode(value: Any) -> Any:
-        return _first(_suitable(readers[type(value)], value), "decode", what, value)
-
-    def parse(value: Any) -> Any:
-        if takes_blank and isinstance(value, str) and not value.strip():
-            return None
-        exact = readers.get(type(value)) or by_class.get(type(value), ())
-        rest = [member for member in members if member not in exact]
-        return _first([*_suitable(exact, value), *rest], "parse", what, value)
-
-    def describe(definitions: Definitions) -> JsonSchema:
-        return {"anyOf": [member.describe(definitions) for member in members]}
-
+    union = _Union(members)
     return Node(
-        what=what,
-        encode=encode,
-        decode=decode,
-        parse=parse,
-        describe=describe,
+        what=union.what,
+        encode=union.encode,
+        decode=union.decode,
+        parse=union.parse,
+        describe=union.describe,
         json=frozenset(kind for member in members for kind in member.json),
         hashable=all(member.hashable for member in members),
         bounded=all(member.bounded for member in members),
@@ -82,12 +48,66 @@ def union_node(members: list[Node]) -> Node:
     )
 
 
+class _Union:
+    """The members of a union, sorted beforehand by what they read and write."""
+
+    def __init__(self, members: list[Node]) -> None:
+        self.what = " or ".join(member.what for member in members)
+        self._members = members
+        self._writers = {m.python: _exact_first(members, m.python) for m in members if m.python}
+        self._readers = {kind: _readers(members, kind) for kind in ALL_JSON}
+        self._is_overlapping = any(len(found) > 1 for found in self._readers.values())
+        self._takes_blank = _has_lax(members) and type(None) in self._writers
+
+    def encode(self, value: Any) -> Any:
+        failures: Failures = []
+        is_misread = False
+        for member in self._writers.get(type(value), self._members):
+            try:
+                data = member.encode(value)
+            except InvalidError as invalid:
+                failures.append((member, invalid))
+            else:
+                if not self._is_overlapping or self.decode(data) == value:
+                    return data
+                is_misread = True
+        if is_misread:
+            text = f"{shown(value)} would be read back as another of {self.what}"
+            raise InvalidError.because(text)
+        raise _explained(failures, self.what, value)
+
+    def decode(self, value: Any) -> Any:
+        readers = self._readers[type(value)]
+        if len(readers) == 1:
+            return readers[0].decode(value)
+        return self._first(_suitable(readers, value), "decode", value)
+
+    def parse(self, value: Any) -> Any:
+        if self._takes_blank and isinstance(value, str) and not value.strip():
+            return None
+        exact = self._readers.get(type(value)) or self._writers.get(type(value), [])
+        rest = [member for member in self._members if member not in exact]
+        return self._first([*_suitable(exact, value), *rest], "parse", value)
+
+    def describe(self, definitions: Definitions) -> JsonSchema:
+        return {"anyOf": [member.describe(definitions) for member in self._members]}
+
+    def _first(self, members: Sequence[Node], verb: str, value: Any) -> Any:
+        failures: Failures = []
+        for member in members:
+            try:
+                return getattr(member, verb)(value)
+            except InvalidError as invalid:
+                failures.append((member, invalid))
+        raise _explained(failures, self.what, value)
+
+
 def _refuse_ambiguous(members: list[Node]) -> None:
     texts = [member for member in members if str in member.json]
     for member in texts:
-        if len(texts) > 1 and member.python in _FREE_TEXT - {str}:
+        if len(texts) > 1 and member.python in _AMBIGUOUS:
             others = " or ".join(other.what for other in texts if other is not member)
-            raise Unsupported(
+            raise UnsupportedError(
                 f"{member.what} and {others} are both text in JSON and cannot be told apart; "
                 "use one of them, or a dataclass for each"
             )
@@ -97,11 +117,11 @@ def _has_lax(members: list[Node]) -> bool:
     return any(member.lax and member.python is not str for member in members)
 
 
-def _exact_first(members: list[Node], python: type | None) -> list[Node]:
+def _exact_first(members: list[Node], python: type[Any] | None) -> list[Node]:
     return sorted(members, key=lambda member: member.python is not python)
 
 
-def _readers(members: list[Node], kind: type) -> list[Node]:
+def _readers(members: list[Node], kind: type[Any]) -> list[Node]:
     able = [member for member in members if kind in member.json]
     if kind is str:
         return sorted(able, key=lambda member: member.python is str)
@@ -114,21 +134,11 @@ def _suitable(members: Sequence[Node], value: Any) -> Sequence[Node]:
     return sorted(members, key=lambda member: not (member.keys or frozenset()) >= value.keys())
 
 
-def _first(members: Sequence[Node], verb: str, what: str, value: Any) -> Any:
-    failures: Failures = []
-    for member in members:
-        try:
-            return getattr(member, verb)(value)
-        except Invalid as invalid:
-            failures.append((member, invalid))
-    raise _explained(failures, what, value)
-
-
-def _explained(failures: Failures, what: str, value: Any) -> Invalid:
+def _explained(failures: Failures, what: str, value: Any) -> InvalidError:
     """Return the one failure that says more than that nothing fits, if there is one."""
     serious = [invalid for member, invalid in failures if member.python is not type(None)]
     inner = [invalid for invalid in serious if any(path for path, _ in invalid.problems)]
     for candidates in (serious, inner):
         if len(candidates) == 1:
             return candidates[0]
-    return Invalid.because(f"expected {what}, got {shown(value)}")
+    return InvalidError.because(f"expected {what}, got {shown(value)}")
