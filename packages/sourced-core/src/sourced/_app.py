@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sourced._actor import Actor
 from sourced._batch import StreamReader
-from sourced._clock import Clock, SystemClock
+from sourced._clock import Clock
 from sourced._drain import Drained, drain
 from sourced._engine import Engine, logger
 from sourced._entries import entry_of
@@ -88,10 +88,10 @@ class App:
         if errors is not None:
             chosen = replace(chosen, errors=errors)
         self.url = safe_url(store) if isinstance(store, str) else ""
-        opened = open_store(store or "", clock=clock) if not _is_store(store) else store
-        assert opened is not None and not isinstance(opened, str)
-        self.store: Store = opened
-        self.clock: Clock = clock or getattr(opened, "clock", None) or SystemClock()
+        if store is None or isinstance(store, str):
+            store = open_store(store or "", clock=clock)
+        self.store: Store = store
+        self.clock: Clock = clock or self.store.clock
         self.settings = chosen
         self._registry = Registry()
         self._engine = Engine(self.store, self.clock, chosen, StateCache(chosen.cache_size))
@@ -443,10 +443,6 @@ class App:
         if self._registry.decider_of(message) is None and not self._registry.handlers_of(message):
             self._unhandled.add(message)
             logger.info("no reactor registered here handles %s", message.__name__)
-
-
-def _is_store(store: object) -> bool:
-    return store is not None and not isinstance(store, str)
 
 
 def _tell(entry: Registered, answer: Registration) -> None:

@@ -33,6 +33,11 @@ class Drained:
     skipped: int = 0
     stopped: int = 0
 
+    @property
+    def failed(self) -> int:
+        """How many messages failed, whatever their policy decided."""
+        return self.retried + self.parked + self.skipped + self.stopped
+
     def add(self, result: RoundResult) -> None:
         """Count a round in."""
         self.handled += result.handled

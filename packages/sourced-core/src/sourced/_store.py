@@ -38,6 +38,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from sourced._clock import Clock
 from sourced._inspect import Inspect
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
 
@@ -538,6 +539,11 @@ class Store(Verbs, Protocol):
     @property
     def inspect(self) -> Inspect:
         """The read API for people and tools."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """What an app over this store waits by, and stamps messages with."""
         ...
 
     # schema and life

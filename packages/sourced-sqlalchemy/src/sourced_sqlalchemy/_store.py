@@ -150,6 +150,11 @@ class SQLAlchemyStore(Verbs):
         """See `sourced._store.Store`."""
         self._database.close()
 
+    @property
+    def clock(self) -> Clock:
+        """What the store takes its time from."""
+        return self._clock
+
     def now(self) -> datetime:
         """See `sourced._store.Store`."""
         return self._clock.now()

@@ -171,6 +171,11 @@ class MemoryStore(_MemoryVerbs):
     def close(self) -> None:
         """See `sourced._store.Store`. There is nothing to let go of."""
 
+    @property
+    def clock(self) -> Clock:
+        """What the store takes its time from."""
+        return self._clock
+
     def now(self) -> datetime:
         """See `sourced._store.Store`."""
         return self._clock.now()
