@@ -1,0 +1,429 @@
+"""A round: what is claimed is handled in order, committed whole, and given back whatever happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sourced import (
+    Ack,
+    Actor,
+    App,
+    Batch,
+    Command,
+    ErrorPolicy,
+    Event,
+    Outcomes,
+    Settings,
+    StateStoredProjector,
+    Sync,
+    command,
+    event,
+    react,
+)
+from sourced._faults import injected
+from sourced._round import Round
+from sourced._session import Session
+from sourced_testing import FakeClock
+
+AppFactory = Callable[..., App]
+
+
+class Add(Command, type="rounds.add"):
+    amount: int
+
+
+class Added(Event, type="rounds.added"):
+    amount: int
+    total: int
+
+
+class Counter(Actor[dict[str, int]], group="Counter"):
+    def initial_state(self, stream_id: str) -> dict[str, int]:
+        return {"total": 0}
+
+    @command
+    def add(self, state: dict[str, int], cmd: Add):  # type: ignore[no-untyped-def]  # as users do
+        yield Added(amount=cmd.amount, total=state["total"] + cmd.amount)
+
+    @event
+    def added(self, state: dict[str, int], event: Added) -> None:
+        state["total"] += event.amount
+
+
+def totals(app: App, stream_id: str) -> list[int]:
+    return [e.total for e in app.read_stream(stream_id) if isinstance(e, Added)]
+
+
+def one_round(app: App, reactor: Any, **options: Any) -> Any:
+    engine, registry = app.ready()
+    with Session(engine, registry) as session:
+        return Round(engine, app.registered(reactor), session.worker_id).run(**options)
+
+
+@pytest.mark.parametrize("size", [1, 2, 50])
+def test_commands_waiting_on_one_stream_each_see_their_predecessors_events(
+    app_on: AppFactory, size: int
+) -> None:
+    """T5."""
+    app = app_on(Counter, settings=Settings(max_messages=size))
+    for amount in range(1, 8):
+        app.dispatch(Add(amount=amount), to="c-1")
+
+    app.drain()
+
+    assert totals(app, "c-1") == [1, 3, 6, 10, 15, 21, 28]
+
+
+def test_a_decision_is_made_again_when_somebody_else_appended_meanwhile(
+    app_on: AppFactory,
+) -> None:
+    """T6: on fresh state, and no failure is counted."""
+    app = app_on(Counter)
+    app.dispatch(Add(amount=5), to="c-1")
+    interfere = Once(lambda: app.append(Added(amount=100, total=100), to="c-1"))
+
+    with injected(lambda point: interfere() if point == "handle.after_before_commit" else None):
+        result = app.drain()
+
+    assert totals(app, "c-1") == [100, 105]
+    assert (result.handled, result.retried) == (1, 0)
+
+
+def test_constant_interference_gives_the_stream_back_without_counting_an_attempt(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    app = app_on(Counter)
+    app.dispatch(Add(amount=5), to="c-1")
+    bound = [40]
+
+    def interfere(point: str) -> None:
+        if point == "handle.after_before_commit" and bound[0] > 0:
+            bound[0] -= 1
+            app.append(Added(amount=0, total=0), to="c-1")
+
+    with injected(interfere):
+        one_round(app, Counter)
+    waiting = app.store.inspect.deliveries(group="Counter")[0]
+    clock.advance(seconds=2)
+    bound[0] = 0
+    app.drain()
+
+    assert (waiting.state, waiting.attempts) == ("retrying", 0)
+    assert totals(app, "c-1")[-1] == 5
+
+
+@pytest.mark.parametrize("point", ["read.after", "handle.before", "handle.after_before_commit"])
+def test_an_error_between_claim_and_commit_gives_every_claim_back(
+    app_on: AppFactory, point: str
+) -> None:
+    """T8: the claim is free at once, untouched, and nothing was written."""
+    app = app_on(Counter)
+    app.dispatch(Add(amount=1), to="c-1")
+    app.dispatch(Add(amount=1), to="c-2")
+
+    with injected(Once(raising(OSError("pulled the plug")), at=point)), pytest.raises(OSError):
+        one_round(app, Counter)
+
+    left = app.store.inspect.deliveries(group="Counter")
+    assert [(d.state, d.attempts) for d in left] == [("ready", 0), ("ready", 0)]
+    assert totals(app, "c-1") == []
+
+
+def test_a_lost_answer_of_the_commit_does_not_do_the_work_twice(app_on: AppFactory) -> None:
+    """A commit whose outcome is unknown is not sent again; the stream is claimed again."""
+    app = app_on(Counter)
+    app.dispatch(Add(amount=1), to="c-1")
+
+    with (
+        injected(Once(raising(OSError("cut")), at="commit.connection_lost")),
+        pytest.raises(OSError),
+    ):
+        one_round(app, Counter)
+    app.drain()
+
+    assert totals(app, "c-1") == [1]
+
+
+def test_one_stream_of_a_batch_that_fails_in_its_sync_holds_up_no_other(
+    app_on: AppFactory,
+) -> None:
+    """T63."""
+    seen: dict[str, int] = {}
+
+    class Listings(StateStoredProjector[dict[str, int]], group="Listings"):
+        def initial_state(self, stream_id: str) -> dict[str, int]:
+            return {"n": 0}
+
+        def load(self, stream_id: str, connection: object) -> dict[str, int] | None:
+            return {"n": seen[stream_id]} if stream_id in seen else None
+
+        @event
+        def added(self, state: dict[str, int], event: Added) -> None:
+            state["n"] += 1
+
+        def sync(self, state: dict[str, int], batch: Batch) -> None:
+            if batch.stream_id == "c-25":
+                raise ValueError("violates constraint")
+            seen[batch.stream_id] = state["n"]
+
+    app = app_on(Listings)
+    for n in range(50):
+        app.append(Added(amount=1, total=1), to=f"c-{n}")
+
+    app.drain()
+
+    status = app.groups.status(Listings)
+    assert len(seen) == 49
+    assert (status.pending_streams, status.retrying) == (1, 1)
+
+
+def test_a_failing_sync_of_many_messages_is_narrowed_down_to_the_message(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    seen: list[int] = []
+
+    class Listings(StateStoredProjector[list[int]], group="Listings"):
+        def initial_state(self, stream_id: str) -> list[int]:
+            return []
+
+        def load(self, stream_id: str, connection: object) -> list[int] | None:
+            return None
+
+        @event
+        def added(self, state: list[int], event: Added) -> None:
+            state.append(event.amount)
+
+        def sync(self, state: list[int], batch: Batch) -> None:
+            if 3 in state:
+                raise ValueError("3 is not welcome")
+            seen.extend(state)
+
+    app = app_on(Listings)
+    for amount in (1, 2, 3, 4):
+        app.append(Added(amount=amount, total=0), to="c-1")
+
+    app.drain()
+
+    waiting = app.store.inspect.deliveries(group="Listings")[0]
+    assert seen == [1, 2]
+    assert (waiting.next_seq, waiting.state, waiting.attempts) == (3, "retrying", 1)
+
+
+def test_a_reaction_sees_the_state_as_of_its_own_event(app_on: AppFactory) -> None:
+    """T7: whatever the batching."""
+    seen: list[tuple[int, int]] = []
+
+    class Watcher(Actor[dict[str, int]], group="Watcher"):
+        def initial_state(self, stream_id: str) -> dict[str, int]:
+            return {"total": 0}
+
+        @event
+        def added(self, state: dict[str, int], event: Added) -> None:
+            state["total"] += event.amount
+
+        @react
+        def watch(self, state: dict[str, int], event: Added) -> None:
+            seen.append((event.amount, state["total"]))
+
+    app = app_on(Watcher)
+    for amount in (1, 2, 3):
+        app.append(Added(amount=amount, total=0), to="c-1")
+
+    app.drain()
+
+    assert seen == [(1, 1), (2, 3), (3, 6)]
+
+
+def test_a_group_that_keeps_a_claim_past_its_lease_commits_nothing(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T14: another has finished the stream; nothing of the first is stored, the ack stays."""
+    app = app_on(Counter)
+    app.dispatch(Add(amount=1), to="c-1")
+
+    def freeze() -> None:
+        clock.advance(minutes=1)
+        app.drain()
+
+    with injected(Once(freeze, at="handle.after_before_commit")):
+        result = one_round(app, Counter)
+
+    assert result.handled == 0
+    assert totals(app, "c-1") == [1]
+    assert app.groups.status(Counter).pending == 0
+
+
+def test_a_frozen_worker_is_told_by_its_heartbeat_and_takes_a_new_id(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T15."""
+    app = app_on(Counter)
+    engine, registry = app.ready()
+    with Session(engine, registry) as session:
+        first = session.worker_id
+        clock.advance(minutes=1)
+        app.store.reap(app.settings.lease)
+        session.beat()
+
+        assert session.worker_id != first
+        assert [w.id for w in app.store.inspect.workers()] == [session.worker_id]
+
+
+def test_a_suspect_stream_is_handled_message_by_message(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T21: so that the message in hand is known when a process dies."""
+    sizes: list[int] = []
+
+    class Recorder:
+        group = "Recorder"
+        handles = (Added,)
+
+        def handle_batch(self, batch: Batch) -> Outcomes:
+            sizes.append(len(batch.messages))
+            return []
+
+    app = app_on(Recorder())
+    for _ in range(3):
+        app.append(Added(amount=1, total=1), to="c-1")
+    die_holding(app, "Recorder", clock)
+
+    app.drain()
+
+    assert sizes == [1, 1, 1]
+    assert app.groups.status("Recorder").pending == 0
+
+
+def test_a_message_that_kills_its_process_is_parked_after_its_retries_and_no_other_is(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T21."""
+    handled: list[str] = []
+
+    class Crash(BaseException):
+        """Ends the round as a kill would: nothing is given back."""
+
+    class Fragile:
+        group = "Fragile"
+        handles = (Added,)
+
+        def handle_batch(self, batch: Batch) -> Outcomes:
+            for message in batch.messages:
+                assert isinstance(message, Added)
+                if message.amount == 13:
+                    raise Crash
+                handled.append(f"{batch.stream_id}#{message.meta.seq}")
+            return []
+
+    app = app_on(Fragile(), settings=Settings(errors=ErrorPolicy(retries=2)))
+    app.append([Added(amount=1, total=0), Added(amount=13, total=0)], to="bad")
+    app.append([Added(amount=1, total=0), Added(amount=2, total=0)], to="good")
+
+    for _ in range(12):
+        crash_in_round(app, "Fragile", Crash)
+        clock.advance(minutes=1)
+        app.store.reap(app.settings.lease)
+
+    parked = app.store.inspect.deliveries(group="Fragile")
+    assert [(d.stream_id, d.next_seq, d.state) for d in parked] == [("bad", 2, "parked")]
+    assert "WorkerDiedError" in (parked[0].error or "")
+    assert {"good#1", "good#2", "bad#1"} <= set(handled)
+
+
+def test_a_plain_reactor_acknowledges_a_prefix(app_on: AppFactory) -> None:
+    class Half:
+        group = "Half"
+        handles = (Added,)
+
+        def handle_batch(self, batch: Batch) -> Outcomes:
+            return [Ack(batch.messages[0].meta.seq or 0)]
+
+    app = app_on(Half())
+    app.append([Added(amount=n, total=n) for n in range(5)], to="c-1")
+
+    one_round(app, "Half")
+
+    assert app.store.inspect.progress("Half", "c-1").seq == 1
+
+
+def test_an_async_sync_of_a_plain_reactor_is_awaited_inside_the_commit(
+    app_on: AppFactory,
+) -> None:
+    seen: list[str] = []
+
+    class Later:
+        group = "Later"
+        handles = (Added,)
+
+        async def handle_batch(self, batch: Batch) -> Outcomes:
+            async def write(connection: object) -> None:
+                seen.append(threading.current_thread().name)
+
+            return [Sync(write)]
+
+    app = app_on(Later())
+    app.append(Added(amount=1, total=1), to="c-1")
+
+    app.drain()
+
+    assert seen == ["sourced-async"]
+    assert app.groups.status("Later").pending == 0
+
+
+# --- tools ----------------------------------------------------------------------------------------
+
+
+class Once:
+    """Calls something the first time, at one fault point if given."""
+
+    def __init__(self, action: Callable[[], object], at: str | None = None) -> None:
+        self._action = action
+        self._at = at
+        self._done = False
+
+    def __call__(self, point: str | None = None) -> None:
+        if self._done or (self._at is not None and point != self._at):
+            return
+        self._done = True
+        self._action()
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def action() -> None:
+        raise error
+
+    return action
+
+
+def die_holding(app: App, group: str, clock: FakeClock) -> None:
+    """Claim what is ready as a process that is killed then."""
+    engine, registry = app.ready()
+    session = Session(engine, registry)
+    session.join()
+    app.store.claim(group, session.worker_id)
+    clock.advance(minutes=1)
+    app.store.reap(app.settings.lease)
+
+
+def crash_in_round(app: App, group: str, crash: type[BaseException]) -> None:
+    """Run one round; if it crashes, the claims stay as after a kill."""
+    engine, registry = app.ready()
+    session = Session(engine, registry)
+    session.join()
+    cut = Round(engine, app.registered(group), session.worker_id)
+    cut._give_back = lambda: None  # type: ignore[method-assign]  # the process is dead
+    try:
+        cut.run()
+    except crash:
+        return
+    app.store.leave(session.worker_id)
+
+
+def test_heartbeat_and_lease_are_checked() -> None:
+    with pytest.raises(Exception, match="at least three heartbeats"):
+        Settings(lease=timedelta(seconds=5), heartbeat=timedelta(seconds=4))
