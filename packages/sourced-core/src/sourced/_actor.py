@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Awaitable
-from typing import Any, ClassVar, Generic, TypeVar
-
-from typing_extensions import Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from sourced._batch import Batch
 from sourced._console import Console
 from sourced._consumer import Stateful
 from sourced._deciding import Deciding
 from sourced._handler_table import Kind
-from sourced._handlers import Events
+from sourced._handler_types import Events
 from sourced._hooks import Hooks
 from sourced._host import Host, host_of
 from sourced._messages import Message
@@ -132,7 +130,7 @@ class Actor(Stateful[S], Generic[S]):
         raise NotImplementedError
 
     def after_commit(self, state: S, batch: Batch, /) -> object:
-        """Do what may follow the commit: at most once, and lost if the process dies. May be async."""
+        """Do what may follow the commit: at most once, never if the process dies. May be async."""
         raise NotImplementedError
 
     def handle_batch(self, batch: Batch, /) -> Outcomes | Awaitable[Outcomes]:

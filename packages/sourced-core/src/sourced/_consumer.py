@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Generic, TypeVar
-
-from typing_extensions import Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from sourced._handler_table import HandlerTable, Kind, read_handlers
 from sourced._messages import Message
@@ -20,7 +18,7 @@ __all__ = ["Consumer", "Stateful", "seq_of"]
 
 S = TypeVar("S")
 
-_prototypes_lock = threading.Lock()
+_prototypes_lock = threading.RLock()
 
 
 def seq_of(message: Message, head: int) -> int:
@@ -46,7 +44,7 @@ def _reserved_names(cls: type) -> set[str]:
         if base.__module__.startswith("sourced._")
         for name in vars(base)
         if not name.startswith("__")
-    } | {"before_evolve"}
+    }
 
 
 class Consumer:
@@ -115,7 +113,6 @@ class Consumer:
     def _read_handlers(cls) -> None:
         table = read_handlers(cls, cls.handler_kinds, _reserved_names(cls))
         cls.handler_table = table
-        cls.__sourced_handlers__ = table  # type: ignore[attr-defined]  # read by `table_of`
         cls.decides = tuple(table.commands)
         cls.evolves = tuple(table.events)
         cls.handles_concurrently = any(handler.is_async for handler in table.by_name.values())
@@ -144,7 +141,7 @@ class Stateful(Consumer, Generic[S]):
     snapshot_version: int = 1
     snapshots: ClassVar[SnapshotCodec | None] = None
     state_type: ClassVar[Any] = None
-    before_evolve_hook: ClassVar[Callable[..., Any] | None] = None
+    has_before_evolve: ClassVar[bool] = False
     _state_annotation: ClassVar[Any] = None
     _first_state: ClassVar[Callable[[str], Any] | None] = None
 
@@ -154,7 +151,6 @@ class Stateful(Consumer, Generic[S]):
             cls.snapshot_every = snapshot_every
         cls._state_annotation = state_annotation(cls, Stateful)
         cls.state_type = instance_check(cls._state_annotation)
-        cls.before_evolve_hook = getattr(cls, "before_evolve", None)
         super().__init_subclass__(**options)
         if not cls.__module__.startswith("sourced._"):
             cls._check_state()
@@ -162,9 +158,14 @@ class Stateful(Consumer, Generic[S]):
     @classmethod
     def _check_state(cls) -> None:
         cls._first_state = None
-        if cls.initial_state is Stateful.initial_state and cls.state_type is not None:
-            cls._first_state = make_initial(cls, cls._state_annotation)
-        if inspect.iscoroutinefunction(cls.before_evolve_hook):
+        if cls.initial_state is Stateful.initial_state and cls._state_annotation is not None:
+            try:
+                cls._first_state = make_initial(cls, cls._state_annotation)
+            except DefinitionError:
+                if cls.handler_table.needs_state:
+                    raise
+        cls.has_before_evolve = cls.before_evolve is not Stateful.before_evolve
+        if inspect.iscoroutinefunction(cls.before_evolve):
             raise DefinitionError(
                 f"{place_of_class(cls)}.before_evolve", "evolving is plain: write `def`"
             )
@@ -193,6 +194,10 @@ class Stateful(Consumer, Generic[S]):
             )
         state: S = cls._first_state(stream_id)
         return state
+
+    def before_evolve(self, state: S, event: Any, /) -> S | None:
+        """Evolve the state by any event that has a handler, before that handler does."""
+        raise NotImplementedError
 
     def encode_state(self, state: S, /) -> Any:
         """Return a state as what JSON can hold, for a snapshot; define it with `decode_state`."""

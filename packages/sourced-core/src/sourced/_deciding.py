@@ -34,7 +34,7 @@ from sourced._outcomes import (
     Outcome,
     Outcomes,
 )
-from sourced._reactions import run_reaction
+from sourced._reactions import check_new, run_reaction
 from sourced._records import NewMessage
 from sourced._running import Running, consume
 from sourced.errors import UsageError
@@ -72,7 +72,7 @@ class Deciding:
             marks = len(self._own), len(self._decided)
             try:
                 await self._handle(message, handled)
-            except Exception as error:  # whatever user code raises is the message's failure
+            except Exception as error:  # noqa: BLE001 - it is the message's failure
                 del self._own[marks[0] :], self._decided[marks[1] :]
                 return self._finish(Fail(handled.seq, error))
             self._handled.append(handled)
@@ -94,6 +94,7 @@ class Deciding:
 
     async def _decide(self, decider: Handler, command: Command, handled: _Handled) -> None:
         newest, self._newest = self._load_newest(handled), None  # thrown away if this fails
+        events: list[Event] = []
         with Running(decider.place) as handling:
 
             def take(item: object) -> None:
@@ -101,8 +102,8 @@ class Deciding:
                 handling.yielded(event)
                 caused = caused_by(event, command, producer=self._batch.group)
                 encoded = encode(caused, self._batch.stream_id)
-                if any(encoded.id == earlier.id for earlier in self._decided):
-                    raise UsageError(f"{decider.place} yielded {event!r} twice; make another one")
+                check_new(event, events, decider.place)
+                events.append(event)
                 handled.outcomes.append(Append(caused, self._batch.stream_id, encoded))
                 self._own.append(encoded)
                 self._decided.append(encoded)
@@ -115,6 +116,8 @@ class Deciding:
         """Return the newest state; on the first time, with what the commit has to expect."""
         if self._newest is not None:
             return self._newest
+        if not self._actor.evolves:  # the first state is the only one: nothing to read or expect
+            return Evolution.first(self._actor, self._batch.reader)
         newest = Evolution.begin(self._actor, self._batch.reader, "decide", below=None)
         newest.to_head()
         self._read_to = newest.seq
@@ -147,6 +150,8 @@ class Deciding:
                 self._note_own(outcome)
 
     def _load_behind(self, behind: Evolution | None, event: Message) -> Evolution:
+        if not self._actor.evolves:
+            return Evolution.first(self._actor, self._batch.reader)
         seqs = [seq_of(message, self._batch.head) for message in self._batch.messages]
         if behind is None:
             behind = Evolution.begin(self._actor, self._batch.reader, "react", below=seqs[0])
@@ -158,8 +163,10 @@ class Deciding:
         if outcome.encoded is None or not isinstance(outcome.message, Event):
             return
         self._own.append(outcome.encoded)
-        if self._newest is not None:
-            self._apply(self._newest, [outcome.encoded])
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            self._apply(newest, [outcome.encoded])
+            self._newest = newest
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -168,7 +175,7 @@ class Deciding:
             return [] if failure is None else [failure]
         try:
             hooks = self._hook_outcomes()
-        except Exception as error:  # loading the state for the hooks failed, so nothing can be kept
+        except Exception as error:  # noqa: BLE001 - without a state for the hooks nothing is kept
             return [Fail(self._handled[0].seq, error)]
         outcomes: list[Outcome] = []
         last = self._handled[-1]
@@ -183,6 +190,8 @@ class Deciding:
     def _evolved(self) -> list[Outcome]:
         evolved: list[Outcome] = []
         newest, behind = self._newest, self._behind
+        if not self._actor.evolves:
+            return evolved
         if newest is not None:
             evolved.append(
                 Evolved(
@@ -214,6 +223,8 @@ class Deciding:
 
     def _reload(self) -> Evolution:
         """Load what a failed decision spoiled, or what only replayed commands did not need."""
+        if not self._actor.evolves:
+            return Evolution.first(self._actor, self._batch.reader)
         newest = Evolution.begin(self._actor, self._batch.reader, "decide", below=None)
         newest.to_head(self._read_to or None)
         self._apply(newest, self._own)

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sourced._batch import StreamReader
-from sourced._consumer import Consumer
+from sourced._consumer import Stateful
 from sourced._messages import Message
 from sourced._running import Running
 from sourced.errors import UsageError
@@ -22,7 +22,7 @@ __all__ = ["Evolution", "evolve", "own_copy"]
 _IMMUTABLE = (str, int, float, bytes, type(None), Decimal, UUID, date, timedelta, Enum)
 
 
-def evolve(consumer: Consumer, state: Any, event: Message) -> Any:
+def evolve(consumer: Stateful[Any], state: Any, event: Message) -> Any:
     """Apply an event to a state; return the state, changed or new.
 
     The event is handed to the user's code, which may keep and change what it holds: it must be
@@ -34,24 +34,25 @@ def evolve(consumer: Consumer, state: Any, event: Message) -> Any:
     handler = consumer.handler_table.find("event", event)
     if handler is None:
         return state
-    before = consumer.before_evolve_hook
-    if before is not None:
+    if consumer.has_before_evolve:
         place = f"{type(consumer).__qualname__}.before_evolve"
         with Running(place):
-            state = _accepted(consumer, state, before(consumer, state, event), place)
+            state = _accepted(consumer, state, consumer.before_evolve(state, event), place)
     with Running(handler.place):
         return _accepted(consumer, state, handler.call(consumer, state, event), handler.place)
 
 
-def _accepted(consumer: Consumer, state: Any, returned: Any, place: str) -> Any:
+def _accepted(consumer: Stateful[Any], state: Any, returned: Any, place: str) -> Any:
     if returned is None or returned is state:
         return state
-    expected = consumer.state_type or type(state)
+    expected = consumer.state_type
+    if expected is None:
+        expected = object if state is None else type(state)
     if isinstance(returned, expected):
         return returned
     raise UsageError(
         f"{place} returned {returned!r}; an event handler changes the state and returns nothing, "
-        f"or returns a new {getattr(expected, '__name__', expected)}"
+        f"or returns a new state: {getattr(expected, '__name__', expected)}"
     )
 
 
@@ -77,7 +78,7 @@ class Evolution:
         snapshot_seq: the seq of the last snapshot known, 0 if none.
     """
 
-    consumer: Consumer
+    consumer: Stateful[Any]
     reader: StreamReader
     state: Any
     seq: int = 0
@@ -87,7 +88,7 @@ class Evolution:
 
     @classmethod
     def begin(
-        cls, consumer: Consumer, reader: StreamReader, role: str | None, *, below: int | None
+        cls, consumer: Stateful[Any], reader: StreamReader, role: str | None, *, below: int | None
     ) -> Evolution:
         """Begin with what is remembered, else with a snapshot, else from scratch.
 
@@ -107,6 +108,11 @@ class Evolution:
                 decoded = consumer.snapshots.try_decode(consumer, snapshot.state)
                 if decoded is not None:
                     return cls(consumer, reader, decoded.state, snapshot.seq, snapshot.seq)
+        return cls.first(consumer, reader)
+
+    @classmethod
+    def first(cls, consumer: Stateful[Any], reader: StreamReader) -> Evolution:
+        """Begin from scratch."""
         return cls(consumer, reader, consumer.initial_state(reader.stream_id))
 
     def to_head(self, upto: int | None = None) -> None:
@@ -118,7 +124,7 @@ class Evolution:
             self.seq = max(self.seq, page.to)
 
     def reach(self, seq: int, *, upto: int) -> None:
-        """Apply everything up to a seq; what is read ahead, up to `upto`, is applied when reached."""
+        """Apply everything up to a seq; what is read ahead, up to `upto`, waits its turn."""
         if self._ahead is None:
             self._ahead = self._read_ahead(upto)
             self._next = next(self._ahead, None)

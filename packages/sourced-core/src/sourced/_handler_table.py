@@ -39,7 +39,7 @@ _FITS: dict[Kind, str] = {
     "event": "def {name}(self, state, event: SomeEvent) -> None, "
     "or def {name}(self, state, *, field: type) -> None",
     "react": "def {name}(self, event: SomeEvent), or def {name}(self, state, event: SomeEvent)",
-    "on": "def {name}(self, event: SomeEvent), with any of *, history, replaying, connection, batch",
+    "on": "def {name}(self, event: SomeEvent), and after * any of history, replaying, connection, batch",
 }
 
 
@@ -140,7 +140,7 @@ def mark_of(value: object) -> Mark | None:
 
 def table_of(cls: type) -> HandlerTable | None:
     """Return the handlers of a class that has been read."""
-    table = vars(cls).get("__sourced_handlers__")
+    table = vars(cls).get("handler_table")
     return table if isinstance(table, HandlerTable) else None
 
 
@@ -338,7 +338,9 @@ class _Reading:
                     f"{wanted.__name__.lower()}s: {_FITS[handler.kind].format(name=handler.name)}",
                 )
         if handler.kind == "command" and len(classes) > 1:
-            raise HandlerError(handler.place, "a command handler decides one command; write several")
+            raise HandlerError(
+                handler.place, "a command handler decides one command; write several"
+            )
 
     def _named(self, handler: Handler, named: Any) -> type[Message]:
         """Return the message class of what `@react(item_added)` names."""
@@ -355,4 +357,3 @@ class _Reading:
             f"@react({named!r}): name short-form event handlers of this class, "
             "or annotate the event",
         )
-

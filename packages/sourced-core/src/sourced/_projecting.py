@@ -1,8 +1,8 @@
 """One batch of one stream, handled by a projector: load, evolve and react message by message, sync.
 
-A batch is acknowledged as a whole, with one sync of the state after its last message. When a message
-fails, the outcome is exactly that of a batch of the messages before it: the state is made again and
-evolved up to there, while what their reactions asked for is kept, so that none runs twice.
+A batch is acknowledged as a whole, with one sync of the state after its last message. When a
+message fails, the outcome is exactly that of a batch of the messages before it: the state is made
+again and evolved up to there, while what their reactions asked for is kept, so none runs twice.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Projecting:
                 self._reactions += await self._react(state.state, message)
                 count += 1
             return self._outcomes(state, self._batch)
-        except Exception as error:  # whatever user code raises is the message's failure
+        except Exception as error:  # noqa: BLE001 - what user code raises is the message's failure
             return self._failed_at(min(count, len(self._batch.messages) - 1), error)
 
     def _evolve(self, state: Evolution, message: Message) -> None:
@@ -85,7 +85,7 @@ class Projecting:
             for message in before.messages:
                 self._evolve(state, message)
             return [*self._outcomes(state, before), failure]
-        except Exception as second:  # it did not fail a moment ago: the store, or not deterministic
+        except Exception as second:  # noqa: BLE001 - the store, or a handler that is not pure
             return [Fail(seq_of(messages[0], self._batch.head), second)]
 
     def _outcomes(self, state: Evolution, batch: Batch) -> list[Outcome]:
@@ -95,8 +95,6 @@ class Projecting:
             *self._reactions,
             *([] if snapshot is None else [snapshot]),
             *self._projection.write(state.state, batch),
-            Evolved(
-                self._projection.role, state.state, state.seq, snapshot_seq=state.snapshot_seq
-            ),
+            Evolved(self._projection.role, state.state, state.seq, snapshot_seq=state.snapshot_seq),
             Ack(state.seq),
         ]

@@ -63,7 +63,7 @@ class Projector(Stateful[S], Generic[S]):
         raise NotImplementedError
 
     def after_commit(self, state: S, batch: Batch, /) -> object:
-        """Do what may follow the commit: at most once, and lost if the process dies. May be async."""
+        """Do what may follow the commit: at most once, never if the process dies. May be async."""
         raise NotImplementedError
 
     def clear(self, stream_ids: Sequence[str], connection: Any, /) -> None:
@@ -97,7 +97,7 @@ class Projector(Stateful[S], Generic[S]):
     def _projection(self, loaded: dict[str, Evolution]) -> Projection:
         raise NotImplementedError
 
-    def _load_together(self, batches: Sequence[Batch]) -> dict[str, Evolution]:
+    def _load_together(self, batches: Sequence[Batch]) -> dict[str, Evolution]:  # noqa: ARG002 - one kind has nothing to load
         return {}
 
     def _write(self, state: S, batch: Batch) -> Sequence[Outcome]:
@@ -224,7 +224,7 @@ class EventSourcedProjector(Projector[S], Generic[S]):
                 "to load it, be a StateStoredProjector",
             )
 
-    def _projection(self, loaded: dict[str, Evolution]) -> Projection:
+    def _projection(self, loaded: dict[str, Evolution]) -> Projection:  # noqa: ARG002 - as above
         return Projection("react", self._begin, self._write)
 
     def _begin(self, batch: Batch) -> Evolution:

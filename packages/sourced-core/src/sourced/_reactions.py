@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from sourced._outcomes import Append, Dispatch, Schedule
 from sourced._running import Running, consume
 from sourced.errors import UsageError
 
-__all__ = ["outcome_of", "run_reaction"]
+__all__ = ["check_new", "outcome_of", "run_reaction"]
 
 
 async def run_reaction(
@@ -25,6 +25,7 @@ async def run_reaction(
         def take(item: object) -> None:
             outcome = outcome_of(item, source, batch, place)
             handling.yielded(outcome.message)
+            check_new(outcome.message, (earlier.message for earlier in outcomes), place)
             outcomes.append(outcome)
 
         await consume(call(), take)
@@ -54,6 +55,20 @@ def outcome_of(item: object, source: Message, batch: Batch, place: str) -> Appen
     return Schedule(message, to, at=at, after=asked.after, encoded=encoded)
 
 
+def check_new(message: Message, earlier: Iterable[Message], place: str) -> None:
+    """Refuse a message that is stored, or that was yielded before: each has an id of its own.
+
+    Raises:
+        UsageError: it is one of those.
+    """
+    if message.meta.seq is not None or any(one.meta.id == message.meta.id for one in earlier):
+        name = type(message).__name__
+        raise UsageError(
+            f"{place} yielded a message that exists already, {message!r}: "
+            f"build another one, {name}(**message.payload)"
+        )
+
+
 def _message(item: object, place: str) -> Message:
     if isinstance(item, Message):
         return item
@@ -64,7 +79,9 @@ def _message(item: object, place: str) -> Message:
 def _moment(at: datetime | None, after: timedelta | None, place: str) -> datetime | None:
     if at is not None and after is not None:
         raise UsageError(f"{place} dispatches with at= and after=: give one of them")
-    if at is not None and at.tzinfo is None:
+    if after is not None and not isinstance(after, timedelta):
+        raise UsageError(f"{place} dispatches after={after!r}: give a timedelta")
+    if at is not None and not (isinstance(at, datetime) and at.tzinfo is not None):
         raise UsageError(
             f"{place} dispatches at {at!r}, which has no time zone: "
             "give an aware one such as datetime(…, tzinfo=UTC)"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from sourced._batch import Batch
@@ -78,7 +79,7 @@ class Reactor(Consumer):
             seq = seq_of(message, batch.head)
             try:
                 outcomes += await self._outcomes_of(message, batch)
-            except Exception as error:  # whatever user code raises is the message's failure
+            except Exception as error:  # noqa: BLE001 - it is the message's failure
                 return [*outcomes, Fail(seq, error)]
             outcomes.append(Ack(seq))
         return outcomes
@@ -88,7 +89,7 @@ class Reactor(Consumer):
         if handler is None:
             return ()
         if "connection" in handler.wants:
-            return [Sync(lambda connection: self._run_in_commit(handler, message, batch, connection))]
+            return [Sync(partial(self._run_in_commit, handler, message, batch))]
         wanted = _wanted(handler, message, batch, None)
         return await run_reaction(
             lambda: handler.call(self, None, message, **wanted), handler.place, message, batch
@@ -113,7 +114,7 @@ class Reactor(Consumer):
 
 
 def _wanted(handler: Handler, message: Message, batch: Batch, connection: Any) -> dict[str, Any]:
-    given = {
+    given: dict[str, Callable[[Message], Any]] = {
         "history": batch.history,
         "replaying": batch.is_replaying,
         "batch": lambda _message: batch,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import aclosing
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from sourced._messages import Message
@@ -16,6 +17,8 @@ from sourced.errors import UsageError
 __all__ = ["Running", "consume", "run_now", "running"]
 
 T = TypeVar("T")
+
+_SINGLE = (Message, Dispatch, str, bytes, Mapping)
 
 _current: ContextVar[Running | None] = ContextVar("sourced_running_handler", default=None)
 
@@ -39,7 +42,7 @@ class Running:
         self._built: dict[UUID, Message] = {}
         self._token: Token[Running | None] | None = None
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         self._token = _current.set(self)
         return self
 
@@ -77,9 +80,10 @@ async def consume(result: object, take: Callable[[object], None]) -> None:
     """
     if inspect.isawaitable(result):
         result = await result
-    if isinstance(result, AsyncIterator):
-        async for item in result:
-            take(item)
+    if isinstance(result, AsyncGenerator):
+        async with aclosing(result) as items:
+            async for item in items:
+                take(item)
     elif isinstance(result, Generator):
         _drain(result, take)
     else:
@@ -102,8 +106,7 @@ def _drain(generator: Generator[object, None, object], take: Callable[[object], 
 def _take_returned(result: object, take: Callable[[object], None]) -> None:
     if result is None:
         return
-    is_many = isinstance(result, Iterable) and not isinstance(result, str | bytes | Mapping)
-    if is_many and not isinstance(result, Message | Dispatch):
+    if isinstance(result, Iterable) and not isinstance(result, _SINGLE):
         for item in result:
             take(item)
     else:

@@ -1,4 +1,4 @@
-"""What a handler's signature says: which messages it takes, with or without state, in which form."""
+"""What a handler's signature says: its messages, with or without state, in which form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from sourced._annotations import Scope, UnresolvedNameError
 from sourced._messages import Command, Event, Message
 from sourced.errors import HandlerError
 
-__all__ = ["Parameters", "message_classes", "parameters_of", "place_of", "resolved"]
+__all__ = [
+    "Parameters",
+    "describe",
+    "kind_word",
+    "message_classes",
+    "parameters_of",
+    "place_of",
+    "resolved",
+]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sourced._annotations import UnresolvedNameError, scope_of
+from sourced._codec import REQUIRED
 from sourced._outcomes import SnapshotTaken
+from sourced._schema import BuiltinSchema, PayloadField, PayloadShape
 from sourced.errors import DefinitionError
 
 __all__ = ["Decoded", "SnapshotCodec", "snapshot_codec"]
@@ -44,9 +47,7 @@ class SnapshotCodec:
             return None
 
 
-def snapshot_codec(
-    cls: type, annotation: Any, *, encodes: bool, decodes: bool
-) -> SnapshotCodec:
+def snapshot_codec(cls: type, annotation: Any, *, encodes: bool, decodes: bool) -> SnapshotCodec:
     """Return how a class's snapshots are written.
 
     Raises:
@@ -63,8 +64,25 @@ def snapshot_codec(
     return _builtin(cls, annotation)
 
 
-def _builtin(cls: Any, annotation: Any) -> SnapshotCodec:
-    raise _undefined(cls, "no codec yet")
+def _builtin(cls: type, annotation: Any) -> SnapshotCodec:
+    if annotation is None:
+        raise _undefined(cls, "it does not say what its state is")
+    shape = PayloadShape(
+        name=cls.__name__,
+        type=f"snapshot of {cls.__qualname__}",
+        doc=None,
+        fields=(PayloadField(name="state", annotation=annotation, default=REQUIRED),),
+        extra="ignore",
+        scope=scope_of(cls.__module__, cls.__qualname__),
+    )
+    try:
+        schema = BuiltinSchema(shape)
+    except (DefinitionError, UnresolvedNameError) as error:
+        raise _undefined(cls, str(error)) from error
+    return SnapshotCodec(
+        lambda _consumer, state: schema.encode({"state": state}),
+        lambda _consumer, text: schema.decode(text)["state"],
+    )
 
 
 def _undefined(cls: type, why: str) -> DefinitionError:

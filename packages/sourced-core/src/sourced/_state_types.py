@@ -36,7 +36,9 @@ def _resolved(cls: type, name: str) -> Any:
     try:
         return scope_of(cls.__module__, cls.__qualname__).resolve(name, cls)
     except UnresolvedNameError as error:
-        raise DefinitionError(f"{cls.__module__}.{cls.__qualname__}", f"its state: {error}") from error
+        raise DefinitionError(
+            f"{cls.__module__}.{cls.__qualname__}", f"its state: {error}"
+        ) from error
 
 
 def instance_check(annotation: Any) -> Any:
@@ -52,7 +54,10 @@ def instance_check(annotation: Any) -> Any:
         parts = [instance_check(argument) for argument in get_args(annotation)]
         return None if any(part is None for part in parts) else tuple(parts)
     found = origin or annotation
-    return found if isinstance(found, type) else None
+    if found is float:  # an int is a float, to every type checker
+        return (float, int)
+    is_plain = isinstance(found, type) and not getattr(found, "_is_protocol", False)
+    return found if is_plain else None
 
 
 def make_initial(cls: type, annotation: Any) -> Callable[[str], Any]:
@@ -64,7 +69,7 @@ def make_initial(cls: type, annotation: Any) -> Callable[[str], Any]:
     made = get_origin(annotation) or annotation
     if made is type(None):
         return lambda _stream_id: None
-    if not isinstance(made, type):
+    if not isinstance(made, type) or inspect.isabstract(made):
         raise _cannot(cls, annotation)
     try:
         signature = inspect.signature(made)
@@ -73,7 +78,7 @@ def make_initial(cls: type, annotation: Any) -> Callable[[str], Any]:
     if is_typeddict(made) or _fits(signature):
         return lambda _stream_id: made()
     if _fits(signature, "stream"):
-        return lambda stream_id: made(stream_id)
+        return made
     raise _cannot(cls, annotation)
 
 
