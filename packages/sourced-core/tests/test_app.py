@@ -102,7 +102,9 @@ def test_what_a_command_causes_carries_causation_correlation_and_the_users_meta(
 
     start, started = app.read_stream("p-1")
     greet, greeted = app.read_stream("greeter")
-    assert [m.meta.correlation_id for m in (started, greet, greeted)] == [receipt.correlation_id] * 3
+    assert [m.meta.correlation_id for m in (started, greet, greeted)] == [
+        receipt.correlation_id
+    ] * 3
     assert started.meta.causation_id == start.meta.id
     assert greet.meta.causation_id == started.meta.id
     assert greeted.meta.causation_id == greet.meta.id
@@ -120,6 +122,20 @@ def test_dispatching_twice_gives_the_first_ones_receipt(app_on: AppFactory) -> N
 
     assert (second.seq, second.position, second.repeated) == (first.seq, first.position, True)
     assert len(list(app.read_stream("p-1"))) == 1
+
+
+def test_an_id_given_by_the_sender_makes_its_second_try_a_repeat(app_on: AppFactory) -> None:
+    """T24."""
+    app = app_on(Person)
+    id = UUID("0198c9d2-0000-7000-8000-000000000001")
+
+    first = app.dispatch(Start(name="Ann"), to="p-1", id=id)
+    with app.transaction() as transaction:
+        second = transaction.dispatch(Start(name="Ann"), to="p-1", id=id)
+
+    (start,) = app.read_stream("p-1")
+    assert (first.repeated, second.repeated) == (False, True)
+    assert (start.meta.id, start.meta.causation_id, start.meta.correlation_id) == (id, id, id)
 
 
 def test_an_id_that_belongs_to_another_message_is_refused(app_on: AppFactory) -> None:

@@ -34,6 +34,7 @@ from sourced._outcomes import (
     Outcomes,
     Schedule,
     Sync,
+    Yielded,
 )
 from sourced._projector import EventSourcedProjector, StateStoredProjector
 from sourced._reactor import Reactor, ReactorProtocol
@@ -93,6 +94,7 @@ __all__ = [
     "Unit",
     "UnitResult",
     "UnknownMessage",
+    "Yielded",
     "command",
     "default_app",
     "event",

@@ -196,6 +196,7 @@ class App:
         *,
         to: str | None = None,
         meta: Mapping[str, Any] | None = None,
+        id: UUID | None = None,
         at: datetime | None = None,
         after: timedelta | None = None,
     ) -> Receipt:
@@ -208,6 +209,8 @@ class App:
             message: what to record.
             to: its stream; needed unless the message is addressed already.
             meta: user keys for the envelope; they follow to everything this message causes.
+            id: the message's id where its sender has given it one, so that what is sent twice is
+                recorded once.
             at: not before this moment (aware).
             after: not before so long from now.
 
@@ -220,8 +223,10 @@ class App:
         """
         engine, _ = self.ready()
         with engine.stamping():
-            addressed, stream_id = self.addressed(message, to, meta)
-            return dispatch_message(self.store, self.store, addressed, stream_id, at=at, after=after)
+            addressed, stream_id = self.addressed(message, to, meta, id)
+            return dispatch_message(
+                self.store, self.store, addressed, stream_id, at=at, after=after
+            )
 
     def append(
         self, events: Sequence[Message] | Message, *, to: str, expected_seq: int | None = None
@@ -423,7 +428,11 @@ class App:
     # --- for the parts of the package -------------------------------------------------------------
 
     def addressed(
-        self, message: Message, to: str | None, meta: Mapping[str, Any] | None
+        self,
+        message: Message,
+        to: str | None,
+        meta: Mapping[str, Any] | None,
+        id: UUID | None = None,
     ) -> tuple[Message, str]:
         """Return a message with its meta and its stream."""
         if not isinstance(message, Message):
@@ -432,7 +441,7 @@ class App:
         if stream_id is None:
             raise UsageError(f'say which stream: {type(message).__name__}(…), to="a-stream-id"')
         self._warn_unhandled(type(message))
-        return (with_meta(message, user=meta) if meta else message), stream_id
+        return (with_meta(message, user=meta, id=id) if meta or id else message), stream_id
 
     def _names(self, groups: Collection[Any]) -> list[str]:
         return [self.groups.name_of(group) for group in groups]

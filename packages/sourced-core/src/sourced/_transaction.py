@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sourced._messages import Message
 from sourced._receipt import Receipt
@@ -39,13 +40,14 @@ class AppTransaction:
         *,
         to: str | None = None,
         meta: Mapping[str, Any] | None = None,
+        id: UUID | None = None,
         at: datetime | None = None,
         after: timedelta | None = None,
     ) -> Receipt:
         """Record a message with the transaction; see `App.dispatch`."""
         engine, _ = self._app.ready()
         with engine.stamping():
-            addressed = self._app.addressed(message, to, meta)
+            addressed = self._app.addressed(message, to, meta, id)
             return dispatch_message(self._transaction, engine.store, *addressed, at=at, after=after)
 
     def append(
