@@ -123,8 +123,8 @@ def unsubscribe(scope: Scope, name: str, types: Collection[str], by: Operator | 
     before = types_of(scope, group)
     left = before - set(types)
     scope.execute(_delete_types(scope.tables), group=group.id, types=sorted(set(types)))
-    scope.execute(_delete_done(scope.tables), group=group.id)
-    moved = scope.execute(_move_on(scope.tables), group=group.id, now=scope.now).rowcount
+    scope.execute(_delete_done(scope.tables), own_group=group.id)
+    moved = scope.execute(_move_on(scope.tables), own_group=group.id, now=scope.now).rowcount
     record(scope, "unsubscribe", name, by, before=_listed(before), after=_listed(left))
     if moved:
         scope.stirred.add(name)
@@ -190,7 +190,7 @@ def _delete_types(tables: Tables) -> Delete:
 def _next_of_row(tables: Tables) -> Any:
     """The first message, from a delivery's `next_seq` on, of a type that its group handles."""
     d, m, b = tables.deliveries.c, tables.messages.c, tables.subscriptions.c
-    types = select(b.type).where(b.group == bindparam("group"))
+    types = select(b.type).where(b.group == bindparam("own_group"))
     return (
         select(m.seq)
         .where(m.stream == d.stream, m.seq >= d.next_seq, m.type.in_(types))
@@ -204,7 +204,7 @@ def _next_of_row(tables: Tables) -> Any:
 def _delete_done(tables: Tables) -> Delete:
     d = tables.deliveries.c
     return delete(tables.deliveries).where(
-        d.group == bindparam("group"), ~exists(_next_of_row(tables))
+        d.group == bindparam("own_group"), ~exists(_next_of_row(tables))
     )
 
 
@@ -214,7 +214,7 @@ def _move_on(tables: Tables) -> Update:
     d, following = tables.deliveries.c, _next_of_row(tables).scalar_subquery()
     return (
         update(tables.deliveries)
-        .where(d.group == bindparam("group"), d.next_seq != following)
+        .where(d.group == bindparam("own_group"), d.next_seq != following)
         .values(
             next_seq=following,
             worker=None,

@@ -33,7 +33,7 @@ def unpark(
 ) -> int:
     """Make parked and waiting deliveries ready now; return how many."""
     group = require_group(scope, name)
-    values: dict[str, Any] = {"group": group.id, "now": scope.now}
+    values: dict[str, Any] = {"own_group": group.id, "now": scope.now}
     if stream_ids is not None:
         values["wanted"] = json.dumps(sorted(set(stream_ids)))
     woken = scope.execute(_unpark(scope.tables, named=stream_ids is not None), **values).rowcount
@@ -154,7 +154,7 @@ def _unpark(tables: Tables, *, named: bool) -> Update:
     chosen = select(s.id).where(s.stream_id.in_(select(rows_of("wanted").c.value)))
     return (
         update(tables.deliveries)
-        .where(d.group == bindparam("group"), d.worker.is_(None))
+        .where(d.group == bindparam("own_group"), d.worker.is_(None))
         .where(or_(d.parked_at.is_not(None), d.ready_at > bindparam("now", type_=Moment)))
         .where(d.stream.in_(chosen) if named else true())
         .values(

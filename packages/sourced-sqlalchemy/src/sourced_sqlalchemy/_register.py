@@ -151,7 +151,7 @@ def _rename(scope: Scope, name: str, was: Sequence[str]) -> None:
         scope.execute(_rename_group(scope.tables), key=group.id, to_name=name)
         # Nobody can commit a claim that names the old group: it must not be held until its
         # worker ends.
-        scope.execute(_let_go(scope.tables), group=group.id, now=scope.now)
+        scope.execute(_let_go(scope.tables), own_group=group.id, now=scope.now)
 
 
 # --- statements -----------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def _let_go(tables: Tables) -> Update:
     d = tables.deliveries.c
     return (
         update(tables.deliveries)
-        .where(d.group == bindparam("group"), d.worker.is_not(None))
+        .where(d.group == bindparam("own_group"), d.worker.is_not(None))
         .values(
             worker=None,
             claimed_at=None,
