@@ -147,6 +147,38 @@ def test_an_id_that_belongs_to_another_message_is_refused(app_on: AppFactory) ->
         app.dispatch(message, to="p-2")
 
 
+def test_many_messages_are_recorded_in_one_transaction_and_repeats_get_the_first_receipt(
+    app_on: AppFactory,
+) -> None:
+    app = app_on(Person)
+    known, new = Start(name="known"), Start(name="new")
+    first = app.dispatch(known, to="p-1")
+
+    receipts = app.dispatch_many(
+        [Dispatch(known, to="p-1"), Dispatch(new, to="p-2"), Dispatch(new, to="p-2")]
+    )
+
+    assert [(r.stream_id, r.seq, r.repeated) for r in receipts] == [
+        ("p-1", 1, True),
+        ("p-2", 1, False),
+        ("p-2", 1, True),
+    ]
+    assert receipts[0].position == first.position
+
+
+@pytest.mark.parametrize("bad", ["payload", "other stream"])
+def test_one_bad_message_of_many_leaves_nothing_behind(app_on: AppFactory, bad: str) -> None:
+    app = app_on(Person)
+    known = Start(name="known")
+    app.dispatch(known, to="p-1")
+    wrong = Dispatch(Start(name="\x00"), to="p-2") if bad == "payload" else Dispatch(known, to="p-2")
+
+    with pytest.raises((PayloadError, DuplicateMessageError)):
+        app.dispatch_many([Dispatch(Start(name="fine"), to="p-2"), wrong])
+
+    assert app.store.inspect.status().messages == 1
+
+
 def test_dispatching_to_nowhere_asks_for_the_stream(app_on: AppFactory) -> None:
     app = app_on(Person)
 

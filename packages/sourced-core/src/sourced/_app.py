@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from sourced._groups import Groups, this_operator
 from sourced._handle_now import HandleNow
 from sourced._host import forget_host, note_host, provide_default
 from sourced._messages import Command, Message, decode, stored_types, with_meta
+from sourced._outcomes import Dispatch
 from sourced._reader import StoreReader
 from sourced._receipt import Receipt
 from sourced._registry import Registered, Registry
@@ -32,7 +33,7 @@ from sourced._stores import open_store, safe_url
 from sourced._trace import Trace, trace_of
 from sourced._transaction import AppTransaction
 from sourced._waiting import wait_for, wait_for_correlation
-from sourced._writing import append_events, dispatch_message
+from sourced._writing import append_events, dispatch_many, dispatch_message
 from sourced.errors import NotFoundError, UsageError
 
 __all__ = ["App", "MessagePage", "default_app"]
@@ -227,6 +228,28 @@ class App:
             return dispatch_message(
                 self.store, self.store, addressed, stream_id, at=at, after=after
             )
+
+    def dispatch_many(self, dispatches: Iterable[Dispatch[Message]]) -> list[Receipt]:
+        """Record many messages for the workers in one transaction: all of them, or none.
+
+        Idempotent by id like `dispatch`: a repeat, of a stored message or of one given earlier,
+        gets the first one's receipt. One transaction costs the store one flush to disk, so this is
+        the way to bring in thousands.
+
+        Args:
+            dispatches: messages with their streams and meta; none of them for later.
+
+        Returns:
+            A receipt for each, in order.
+
+        Raises:
+            PayloadError: a message cannot be stored; nothing was written.
+            DuplicateMessageError: an id belongs to another message; nothing was written.
+        """
+        engine, _ = self.ready()
+        with engine.stamping():
+            addressed = [self._addressed_now(dispatch) for dispatch in dispatches]
+            return dispatch_many(self.store, self.store, addressed)
 
     def append(
         self, events: Sequence[Message] | Message, *, to: str, expected_seq: int | None = None
@@ -442,6 +465,11 @@ class App:
             raise UsageError(f'say which stream: {type(message).__name__}(…), to="a-stream-id"')
         self._warn_unhandled(type(message))
         return (with_meta(message, user=meta, id=id) if meta or id else message), stream_id
+
+    def _addressed_now(self, dispatch: Dispatch[Message]) -> tuple[Message, str]:
+        if dispatch.at is not None or dispatch.after is not None:
+            raise UsageError("dispatch_many records now; use dispatch(…, at=… or after=…) for later")
+        return self.addressed(dispatch.message, dispatch.to, dispatch.meta)
 
     def _names(self, groups: Collection[Any]) -> list[str]:
         return [self.groups.name_of(group) for group in groups]

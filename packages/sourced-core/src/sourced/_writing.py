@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sourced._messages import Message, decode, encode
 from sourced._receipt import Receipt
-from sourced._records import NewMessage, ScheduledMessage
+from sourced._records import NewMessage, ScheduledMessage, StoredMessage
 from sourced._store import Expectation, ExpectedSeq, Store, Verbs
 from sourced.errors import DuplicateMessageError, UsageError
 
-__all__ = ["append_events", "dispatch_message"]
+__all__ = ["append_events", "dispatch_many", "dispatch_message"]
 
 
 def dispatch_message(
@@ -28,6 +30,40 @@ def dispatch_message(
     if at is None and after is None:
         return _append(verbs, store, new)
     return _schedule(verbs, store, new, due_at(store, at, after))
+
+
+def dispatch_many(
+    verbs: Verbs, store: Store, addressed: Sequence[tuple[Message, str]]
+) -> list[Receipt]:
+    """Record many messages in one transaction; repeats get the first one's receipt."""
+    encoded = [encode(message, stream_id) for message, stream_id in addressed]
+    receipts: dict[UUID, Receipt] = {}
+    left = _first_of_each(encoded)
+    while left:
+        try:
+            stored = verbs.append(list(left.values())).messages
+        except DuplicateMessageError as duplicate:
+            repeat = left.pop(duplicate.message_id)
+            receipts[repeat.id] = _first_receipt(verbs, store, repeat, duplicate)
+        else:
+            receipts.update((record.id, _receipt(record)) for record in stored)
+            break
+    given: set[UUID] = set()
+    listed = []
+    for new in encoded:
+        receipt = receipts[new.id]
+        listed.append(replace(receipt, repeated=True) if new.id in given else receipt)
+        given.add(new.id)
+    return listed
+
+
+def _first_of_each(encoded: Sequence[NewMessage]) -> dict[UUID, NewMessage]:
+    first: dict[UUID, NewMessage] = {}
+    for new in encoded:
+        known = first.setdefault(new.id, new)
+        if (known.type, known.stream_id) != (new.type, new.stream_id):
+            raise DuplicateMessageError(new.id, known.stream_id, 0, known.type)
+    return first
 
 
 def append_events(
@@ -60,6 +96,10 @@ def _append(verbs: Verbs, store: Store, new: NewMessage) -> Receipt:
         stored = verbs.append([new]).messages[0]
     except DuplicateMessageError as duplicate:
         return _first_receipt(verbs, store, new, duplicate)
+    return _receipt(stored)
+
+
+def _receipt(stored: StoredMessage) -> Receipt:
     return Receipt(
         message_id=stored.id,
         correlation_id=stored.correlation_id,
@@ -83,14 +123,7 @@ def _first_receipt(
     """Return the receipt of the first dispatch, if this is a repeat of the same message."""
     first = verbs.read_one(new.id)
     if first is not None and (first.type, first.stream_id) == (new.type, new.stream_id):
-        return Receipt(
-            message_id=first.id,
-            correlation_id=first.correlation_id,
-            stream_id=first.stream_id,
-            seq=first.seq,
-            position=first.position,
-            repeated=True,
-        )
+        return replace(_receipt(first), repeated=True)
     for waiting in store.inspect.schedule():
         known = waiting.message
         if known.id == new.id and (known.type, known.stream_id) == (new.type, new.stream_id):
