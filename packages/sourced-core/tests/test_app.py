@@ -171,7 +171,9 @@ def test_one_bad_message_of_many_leaves_nothing_behind(app_on: AppFactory, bad: 
     app = app_on(Person)
     known = Start(name="known")
     app.dispatch(known, to="p-1")
-    wrong = Dispatch(Start(name="\x00"), to="p-2") if bad == "payload" else Dispatch(known, to="p-2")
+    wrong = (
+        Dispatch(Start(name="\x00"), to="p-2") if bad == "payload" else Dispatch(known, to="p-2")
+    )
 
     with pytest.raises((PayloadError, DuplicateMessageError)):
         app.dispatch_many([Dispatch(Start(name="fine"), to="p-2"), wrong])

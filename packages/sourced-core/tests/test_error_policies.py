@@ -319,7 +319,9 @@ def test_store_trouble_in_a_handler_is_no_attempt_of_the_message(app_on: AppFact
 
 
 @pytest.mark.parametrize(
-    "text", ["a NUL \x00 here", "a lone \ud800 surrogate", "x" * 10_000_000], ids=["nul", "lone", "10MB"]
+    "text",
+    ["a NUL \x00 here", "a lone \ud800 surrogate", "x" * 10_000_000],
+    ids=["nul", "lone", "10MB"],
 )
 def test_exception_texts_of_any_kind_are_storable(app_on: AppFactory, text: str) -> None:
     """T52."""

@@ -9,7 +9,6 @@ from sourced._actor import Actor, Events
 from sourced._app import App, MessagePage, default_app
 from sourced._batch import Batch, History
 from sourced._clock import Clock, SystemClock
-from sourced._drain import Drained
 from sourced._errors_policy import (
     Decision,
     ErrorPolicy,
@@ -41,6 +40,7 @@ from sourced._reactor import Reactor, ReactorProtocol
 from sourced._receipt import Receipt
 from sourced._settings import Settings
 from sourced._store import BEGINNING, NOW, Store
+from sourced._tally import Tally
 from sourced._trace import Trace, TraceNode
 from sourced._transaction import AppTransaction
 from sourced._unit import Unit, UnitResult
@@ -61,7 +61,6 @@ __all__ = [
     "Decision",
     "Dispatch",
     "Draft",
-    "Drained",
     "ErrorPolicy",
     "Event",
     "EventSourcedProjector",
@@ -89,6 +88,7 @@ __all__ = [
     "Store",
     "Sync",
     "SystemClock",
+    "Tally",
     "Trace",
     "TraceNode",
     "Unit",

@@ -7,14 +7,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from sourced._actor import Actor
 from sourced._batch import StreamReader
 from sourced._clock import Clock
-from sourced._drain import Drained, drain
+from sourced._drain import drain
 from sourced._engine import Engine, logger
 from sourced._entries import entry_of
 from sourced._errors_policy import Policy
@@ -30,6 +31,7 @@ from sourced._settings import Settings
 from sourced._state_cache import StateCache
 from sourced._store import BEGINNING, Registration, Start, Store
 from sourced._stores import open_store, safe_url
+from sourced._tally import Tally
 from sourced._trace import Trace, trace_of
 from sourced._transaction import AppTransaction
 from sourced._waiting import wait_for, wait_for_correlation
@@ -105,7 +107,7 @@ class App:
         groups = ", ".join(entry.group for entry in self._registry)
         return f"App({self.url or type(self.store).__name__}, groups: {groups or 'none'})"
 
-    def __enter__(self) -> App:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -337,7 +339,7 @@ class App:
         groups: Collection[Any] | None = None,
         threads: int = 1,
         stopping: Callable[[], bool] = lambda: False,
-    ) -> Drained:
+    ) -> Tally:
         """Handle everything that is ready, here and now, until nothing is; due messages included.
 
         What waits for a retry or for its time stays. Safe next to workers and other drains.
@@ -468,7 +470,9 @@ class App:
 
     def _addressed_now(self, dispatch: Dispatch[Message]) -> tuple[Message, str]:
         if dispatch.at is not None or dispatch.after is not None:
-            raise UsageError("dispatch_many records now; use dispatch(…, at=… or after=…) for later")
+            raise UsageError(
+                "dispatch_many records now; use dispatch(…, at=… or after=…) for later"
+            )
         return self.addressed(dispatch.message, dispatch.to, dispatch.meta)
 
     def _names(self, groups: Collection[Any]) -> list[str]:
@@ -497,17 +501,18 @@ def _tell(entry: Registered, answer: Registration) -> None:
         )
 
 
-_default: App | None = None
+@cache
+def _default_app() -> App:
+    return App()
+
+
 _default_lock = threading.Lock()
 
 
 def default_app() -> App:
     """Return the app in memory that unregistered actors use in a console."""
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = App()
-        return _default
+    with _default_lock:  # two threads must not make two
+        return _default_app()
 
 
 class _DefaultHost:

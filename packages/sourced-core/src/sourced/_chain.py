@@ -201,16 +201,11 @@ class Chain:
             settle(run(connection))
 
     def _snapshots(self) -> Iterator[Snapshot]:
+        """Give the snapshots of what was stored before; the chain's own seqs are provisional."""
         for plan in self._plans:
-            taken, stream_id = plan.snapshot, plan.batch.stream_id
-            if taken is not None and taken.seq <= self._stream(stream_id).head:
-                yield Snapshot(
-                    group=plan.batch.group,
-                    stream_id=stream_id,
-                    seq=taken.seq,
-                    version=taken.version,
-                    state=taken.state,
-                )
+            taken = plan.snapshot_to_store
+            if taken is not None and taken.seq <= self._stream(taken.stream_id).head:
+                yield taken
 
 
 class _OverlayReader:

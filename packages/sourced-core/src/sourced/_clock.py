@@ -1,4 +1,4 @@
-"""The clock port: what time it is, how time passes, and the ambient clock of messages being made."""
+"""The clock port: what time it is, how time passes, and who stamps messages being made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "ambient_clock", "to_micros", "from_micros"]
+__all__ = ["Clock", "SystemClock", "ambient_clock", "from_micros", "to_micros"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

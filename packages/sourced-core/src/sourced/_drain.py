@@ -4,47 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from sourced._engine import Engine
 from sourced._registry import Registered, Registry
-from sourced._round import Round, RoundResult
+from sourced._round import Round
 from sourced._session import Session
+from sourced._tally import Tally
 from sourced.errors import UsageError
 
-__all__ = ["Drained", "drain"]
-
-
-@dataclass(slots=True)
-class Drained:
-    """What a drain did.
-
-    Attributes:
-        handled: messages handled, counted once per group.
-        retried: failures that wait for another try.
-        parked: streams set aside.
-        skipped: messages skipped by their policy.
-        stopped: groups stopped by their policy.
-    """
-
-    handled: int = 0
-    retried: int = 0
-    parked: int = 0
-    skipped: int = 0
-    stopped: int = 0
-
-    @property
-    def failed(self) -> int:
-        """How many messages failed, whatever their policy decided."""
-        return self.retried + self.parked + self.skipped + self.stopped
-
-    def add(self, result: RoundResult) -> None:
-        """Count a round in."""
-        self.handled += result.handled
-        self.retried += result.retried
-        self.parked += result.parked
-        self.skipped += result.skipped
-        self.stopped += result.stopped
+__all__ = ["drain"]
 
 
 def drain(
@@ -54,7 +22,7 @@ def drain(
     groups: Sequence[str] | None = None,
     threads: int = 1,
     stopping: Callable[[], bool] = lambda: False,
-) -> Drained:
+) -> Tally:
     """Promote what is due and handle what is ready, again and again, until nothing is.
 
     What waits for a retry, for its time, or for an operator stays where it is.
@@ -65,9 +33,9 @@ def drain(
     if threads < 1:
         raise UsageError(f"threads must be 1 or more, got {threads}")
     entries = [entry for entry in registry if groups is None or entry.group in groups]
-    drained = Drained()
+    total = Tally()
     if not entries:
-        return drained
+        return total
     with Session(engine, registry) as session, ThreadPoolExecutor(threads) as pool:
         run = _Pass(engine, session, entries, stopping)
         while True:
@@ -75,9 +43,9 @@ def drain(
             moved = engine.store.promote_due().moved
             results = [run(0)] if threads == 1 else list(pool.map(run, range(threads)))
             for result in results:
-                drained.add(result)
+                total.add(result)
             if stopping() or not (moved or any(result.claimed for result in results)):
-                return drained
+                return total
 
 
 class _Pass:
@@ -95,8 +63,8 @@ class _Pass:
         self._entries = entries
         self._stopping = stopping
 
-    def __call__(self, offset: int) -> RoundResult:
-        total = RoundResult()
+    def __call__(self, offset: int) -> Tally:
+        total = Tally()
         start = offset % len(self._entries)
         turn = [*self._entries[start:], *self._entries[:start]]
         found = True
@@ -107,10 +75,5 @@ class _Pass:
                     self._engine, entry, self._session.worker_id, stopping=self._stopping
                 ).run()
                 found = found or result.claimed > 0
-                _add(total, result)
+                total.add(result)
         return total
-
-
-def _add(total: RoundResult, result: RoundResult) -> None:
-    for name in ("claimed", "handled", "retried", "parked", "stopped", "skipped"):
-        setattr(total, name, getattr(total, name) + getattr(result, name))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sourced._async import AsyncRunner
@@ -22,7 +23,7 @@ from sourced._settings import Settings
 from sourced._state_cache import StateCache
 from sourced._store import Pending, Store
 
-__all__ = ["Engine", "UNREMEMBERED", "logger"]
+__all__ = ["UNREMEMBERED", "Engine", "logger"]
 
 logger = logging.getLogger("sourced")
 
@@ -58,7 +59,7 @@ class Engine:
         for record in pending.messages:
             try:
                 messages.append(decode(record))
-            except Exception as error:  # whatever a codec raises, this message is what fails
+            except Exception as error:  # noqa: BLE001 - whatever a codec raises, the message fails
                 failure = Fail(record.seq, error)
                 break
         if not messages:
@@ -90,7 +91,7 @@ class Engine:
         if len(batches) > 1 and getattr(entry.reactor, "handles_together", False):
             try:
                 return list(self.runner.settle(entry.reactor.handle_batches(batches)))
-            except Exception:  # who failed is known only one by one
+            except Exception:
                 logger.debug("group %s: handling streams one by one", entry.group, exc_info=True)
         results = [_attempt(entry.reactor.handle_batch, batch) for batch in batches]
         waiting = [n for n, result in enumerate(results) if not isinstance(result, Sequence)]
@@ -148,7 +149,10 @@ class Engine:
     def after_commit(self, group: str, hooks: Sequence[Callable[[], object]]) -> None:
         """Run hooks that follow a commit; their errors are logged."""
         for hook in hooks:
-            self.call_safely(lambda hook=hook: self.runner.settle(hook()), f"after_commit of {group}")
+            self.call_safely(partial(self._settled, hook), f"after_commit of group {group}")
+
+    def _settled(self, hook: Callable[[], object]) -> None:
+        self.runner.settle(hook())
 
     def call_safely(self, call: Callable[[], Any], what: str) -> None:
         """Call what must not break the engine."""
@@ -161,7 +165,7 @@ class Engine:
 def _attempt(handle: Callable[[Batch], Any], batch: Batch) -> Any:
     try:
         return handle(batch)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what user code raises is the message's failure
         return _or_fail(batch, error)
 
 

@@ -30,7 +30,9 @@ def entry_of(key: Any, start: Start) -> Registered:
     classes = frozenset(handles)
     for message in classes:
         if not (isinstance(message, type) and issubclass(message, Message)):
-            raise RegistrationError(f"group {group!r} handles {message!r}, which is no message class")
+            raise RegistrationError(
+                f"group {group!r} handles {message!r}, which is no message class"
+            )
     if not classes:
         raise RegistrationError(
             f"group {group!r} handles no message; give {_name(key)} a handler: "

@@ -6,7 +6,7 @@ import json
 import random
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -98,7 +98,7 @@ def exponential(
 
     def delay(attempt: int) -> timedelta:
         doublings = min(attempt - 1, 40)
-        full = min(base * 2**doublings, cap)
+        full: timedelta = min(base * (1 << doublings), cap)
         return full * random.uniform(0.5, 1.0) if jitter else full
 
     return delay
@@ -116,7 +116,7 @@ class ErrorPolicy:
     """
 
     retries: int = 5
-    backoff: Callable[[int], timedelta] = exponential()
+    backoff: Callable[[int], timedelta] = field(default_factory=exponential)
     then: Literal["park", "stop", "skip"] = "park"
     on_retry: Callback | None = None
     on_park: Callback | None = None
@@ -182,12 +182,12 @@ def storable_text(text: str, bound: int, *, keep_end: bool = False) -> str:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # a user's __str__ must not cost us the failure path
+    except Exception as broken:  # noqa: BLE001 - a broken __str__ must not cost the failure path
         return f"<{type(error).__qualname__} whose __str__ raised {type(broken).__qualname__}>"
 
 
 def _traceback_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception as broken:
+    except Exception as broken:  # noqa: BLE001 - as above
         return f"<no traceback: {type(broken).__qualname__}>"

@@ -48,7 +48,7 @@ def reach(point: str) -> None:
 @contextmanager
 def injected(hook: Callable[[str], None]) -> Iterator[None]:
     """Call `hook` with the name of every fault point reached, in any thread, while inside."""
-    global _hook
+    global _hook  # noqa: PLW0603 - one hook for the process, set by tests only
     previous, _hook = _hook, hook
     try:
         yield

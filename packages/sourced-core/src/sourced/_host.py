@@ -34,7 +34,7 @@ _default: Callable[[type], Host] | None = None
 
 def provide_default(provider: Callable[[type], Host]) -> None:
     """Say who performs for classes that are registered with no app."""
-    global _default
+    global _default  # noqa: PLW0603 - set once, by the module above
     _default = provider
 
 

@@ -19,7 +19,7 @@ def new_id() -> UUID:
     Ids made by one process increase strictly, also within a millisecond and when the machine's
     clock goes back: the 12 bits after the version count up (method 1 of RFC 9562, section 6.2).
     """
-    global _last
+    global _last  # noqa: PLW0603 - the counter of RFC 9562 is the process's
     with _lock:
         moment = (time.time_ns() // 1_000_000) << 12
         _last = moment if moment > _last else _last + 1

@@ -1,4 +1,4 @@
-"""What reactors ask for, as values: append, schedule, sync, ack, fail …
+"""What reactors ask for, as values: append, schedule, sync, ack, fail.
 
 A reactor never acts. `handle_batch` returns outcomes in order, and the engine turns them into one
 transaction. `Ack(seq)` closes a prefix: what stands before it is committed if everything up to it

@@ -23,6 +23,7 @@ from sourced._outcomes import (
     SyncTogether,
 )
 from sourced._records import NewMessage
+from sourced._store import Snapshot
 from sourced.errors import UsageError
 
 __all__ = ["Later", "Plan", "plan_of", "sync_together"]
@@ -65,6 +66,20 @@ class Plan:
             return 0
         return sum(1 for message in self.batch.messages if (message.meta.seq or 0) <= upto)
 
+    @property
+    def snapshot_to_store(self) -> Snapshot | None:
+        """The snapshot that was taken, addressed to its stream."""
+        taken = self.snapshot
+        if taken is None:
+            return None
+        return Snapshot(
+            group=self.batch.group,
+            stream_id=self.batch.stream_id,
+            seq=taken.seq,
+            version=taken.version,
+            state=taken.state,
+        )
+
 
 def plan_of(batch: Batch, outcomes: Outcomes) -> Plan:
     """Fold outcomes up to the last ack that holds; see `_outcomes` for what the order means.
@@ -98,7 +113,7 @@ def _close(plan: Plan, segment: list[Outcome], seq: int) -> bool:
             for outcome in segment
             if isinstance(outcome, Append | Schedule)
         ]
-    except Exception as error:  # the message at `seq` made something that cannot be stored
+    except Exception as error:  # noqa: BLE001 - whatever a codec raises, the message fails
         plan.failure = (seq, error)
         return False
     for outcome, message in encoded:
@@ -106,9 +121,9 @@ def _close(plan: Plan, segment: list[Outcome], seq: int) -> bool:
             plan.schedule.append(Later(message, outcome))
         else:
             plan.append.append(message)
-    for outcome in segment:
-        if not isinstance(outcome, Append | Schedule):
-            _take(plan, outcome)
+    for rest in segment:
+        if not isinstance(rest, Append | Schedule):
+            _take(plan, rest)
     plan.ack_seq = seq
     return True
 

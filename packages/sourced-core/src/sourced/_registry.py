@@ -102,5 +102,3 @@ class Registry:
 
 def _name(key: Any) -> str:
     return getattr(key, "__qualname__", None) or type(key).__qualname__
-
-

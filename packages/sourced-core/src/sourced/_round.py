@@ -17,54 +17,44 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sourced import _errors_policy as policy
 from sourced._batch import Batch
 from sourced._engine import Engine, logger
-from sourced._errors_policy import Failure, failure_record
 from sourced._faults import reach
 from sourced._plan import Plan, sync_together
 from sourced._reader import Prefetched
 from sourced._registry import Registered
+from sourced._settling import STORE_PAUSE, FollowUp, Settling
 from sourced._store import (
     Claim,
     Committed,
-    Done,
     Expectation,
     Keep,
-    Operator,
     Park,
     Pending,
     ReadLimits,
-    Release,
     Retry,
-    Snapshot,
     StreamCommit,
     Tails,
     Then,
     UnlessSince,
 )
+from sourced._tally import Tally
 from sourced.errors import (
-    BusyError,
     ClaimLostError,
     CommitRefusedError,
     ConcurrencyError,
-    NotFoundError,
     StoreUnavailableError,
     UnknownTypeError,
-    WorkerDiedError,
 )
 
-__all__ = ["Round", "RoundResult"]
+__all__ = ["Round"]
 
 CONFLICTS = 10
 CONFLICT_PAUSE = timedelta(seconds=1)
-STORE_PAUSE = timedelta(seconds=1)
 SHORT_HISTORY = 100
-DEFAULT_RETRIES = 5
 
 
 class _TogetherFailedError(Exception):
@@ -73,24 +63,6 @@ class _TogetherFailedError(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
-
-
-@dataclass(slots=True)
-class RoundResult:
-    """What a round did: streams claimed, messages handled, failures by decision."""
-
-    claimed: int = 0
-    handled: int = 0
-    retried: int = 0
-    parked: int = 0
-    stopped: int = 0
-    skipped: int = 0
-    woken: set[str] = field(default_factory=set)
-
-    @property
-    def failed(self) -> int:
-        """How many messages failed."""
-        return self.retried + self.parked + self.stopped + self.skipped
 
 
 class Round:
@@ -110,11 +82,12 @@ class Round:
         self._worker = worker_id
         self._stopping = stopping
         self._held: dict[str, Claim] = {}
-        self.result = RoundResult()
+        self.result = Tally()
+        self._settling = Settling(engine, entry, worker_id, self.result)
 
     def run(
         self, *, max_streams: int | None = None, stream_ids: Sequence[str] | None = None
-    ) -> RoundResult:
+    ) -> Tally:
         """Claim and handle once."""
         bound = max_streams or self._entry.setting("max_streams", self._engine.settings.max_streams)
         claims = self._store.claim(
@@ -221,7 +194,7 @@ class Round:
             batch, failure = self._engine.batch_of(self._entry, pending, prefetched)
             if batch is None:
                 assert failure is not None
-                self._settle_undecoded(pending, failure.seq, failure.error)
+                self._settle_undecoded(pending, failure.error)
             else:
                 batches.append(batch)
                 undecoded.append(failure)
@@ -236,7 +209,7 @@ class Round:
     def _commit(self, plans: Sequence[Plan]) -> None:
         """Commit plans together; those that are refused go their own ways."""
         plans = [plan for plan in plans if not self._settle_unhandled(plan)]
-        decided = {plan.batch.stream_id: self._then(plan) for plan in plans}
+        decided = {plan.batch.stream_id: self._settling.then(plan) for plan in plans}
         while plans:
             try:
                 committed = self._send(plans, [decided[p.batch.stream_id][0] for p in plans])
@@ -281,7 +254,6 @@ class Round:
         expect: dict[str, Expectation] = {}
         if plan.expect is not None:
             expect[stream_id] = UnlessSince(plan.expect.seq, plan.expect.types)
-        snapshot = plan.snapshot
         return StreamCommit(
             claim=self._held[stream_id],
             ack_seq=plan.ack_seq,
@@ -290,19 +262,10 @@ class Round:
             schedule=self._engine.scheduled(plan.schedule),
             expect=expect,
             sync=sync if plan.syncs else None,
-            snapshot=snapshot
-            and Snapshot(
-                group=self._entry.group,
-                stream_id=stream_id,
-                seq=snapshot.seq,
-                version=snapshot.version,
-                state=snapshot.state,
-            ),
+            snapshot=plan.snapshot_to_store,
         )
 
-    def _committed(
-        self, plan: Plan, committed: Committed, follow_up: Callable[[], None] | None
-    ) -> None:
+    def _committed(self, plan: Plan, committed: Committed, follow_up: FollowUp | None) -> None:
         stream_id = plan.batch.stream_id
         kept = committed.kept.get(stream_id)
         if kept is None:
@@ -310,7 +273,6 @@ class Round:
         else:
             self._held[stream_id] = kept
         self.result.handled += plan.handled
-        self.result.woken |= committed.groups
         mine = {message.id for message in plan.append}
         stored = [message for message in committed.messages if message.id in mine]
         self._engine.remember(plan.batch, plan.evolved, stored)
@@ -373,7 +335,7 @@ class Round:
 
     def _commit_alone(self, plan: Plan) -> bool:
         """Commit one plan; False if somebody else appended meanwhile."""
-        then, follow_up = self._then(plan)
+        then, follow_up = self._settling.then(plan)
         try:
             committed = self._send([plan], [then])
         except CommitRefusedError as refused:
@@ -406,7 +368,7 @@ class Round:
     def _step(self, plan: Plan, *, last: bool) -> bool:
         """Commit one message; True if the claim is kept for the next."""
         stream_id = plan.batch.stream_id
-        then, follow_up = self._then(plan) if last else (Keep(), None)
+        then, follow_up = self._settling.then(plan) if last else (Keep(), None)
         try:
             committed = self._send([plan], [then])
         except CommitRefusedError as refused:
@@ -419,78 +381,19 @@ class Round:
         self._committed(plan, committed, follow_up)
         return stream_id in self._held and not last
 
-    # --- failures ---------------------------------------------------------------------------------
-
-    def _then(self, plan: Plan) -> tuple[Then, Callable[[], None] | None]:
-        """Decide what becomes of the rest of the stream, and what to do once that is committed."""
-        if plan.failure is None:
-            return Done(), None
-        seq, error = plan.failure
-        message = next((m for m in plan.batch.messages if m.meta.seq == seq), None)
-        first = plan.ack_seq is None
-        failure = Failure(
-            exception=error,
-            message=message,
-            message_id=str(message.meta.id) if message else "",
-            type=message.meta.type if message else "",
-            seq=seq,
-            group=self._entry.group,
-            stream_id=plan.batch.stream_id,
-            attempt=plan.batch.attempt if first else 1,
-        )
-        return self._decision(failure)
-
-    def _decision(self, failure: Failure) -> tuple[Then, Callable[[], None] | None]:
-        if isinstance(failure.exception, StoreUnavailableError):
-            return Retry(after=STORE_PAUSE, counts=False), None
-        record = failure_record(
-            failure,
-            worker=self._worker,
-            code_version=self._engine.settings.code_version,
-            at=self._store.now(),
-        )
-        decision = self._engine.decide(self._entry, failure)
-        self._log(failure, decision)
-        match decision:
-            case policy.Retry(at=at, after=after):
-                self.result.retried += 1
-                return Retry(at=at, after=after, error=record), None
-            case policy.Park():
-                self.result.parked += 1
-                return Park(error=record), self._trip_breaker
-            case policy.Stop(reason=reason):
-                self.result.stopped += 1
-                why = reason or f"{failure.type} failed: {failure.exception!r:.200}"
-                return Release(), lambda: self._store.stop(
-                    self._entry.group, by=Operator(actor=self._worker, reason=why)
-                )
-            case policy.Skip(reason=reason):
-                self.result.skipped += 1
-                why = reason or f"failed: {failure.exception!r:.200}"
-                return Release(), lambda: self._skip(failure, why)
+    # --- what nothing was handled of --------------------------------------------------------------
 
     def _settle_unhandled(self, plan: Plan) -> bool:
         """Settle a plan of which nothing was handled; False if there is something to commit."""
         if plan.ack_seq is not None:
             return False
-        then, follow_up = self._then(plan)
-        self._give_up(plan.batch.stream_id, then, follow_up)
+        self._give_up(plan.batch.stream_id, *self._settling.then(plan))
         return True
 
-    def _settle_undecoded(self, pending: Pending, seq: int, error: BaseException) -> None:
-        record = pending.messages[0]
+    def _settle_undecoded(self, pending: Pending, error: BaseException) -> None:
         assert isinstance(error, Exception)
-        failure = Failure(
-            exception=error,
-            message=None,
-            message_id=str(record.id),
-            type=record.type,
-            seq=seq,
-            group=self._entry.group,
-            stream_id=record.stream_id,
-            attempt=pending.claim.attempts,
-        )
-        self._give_up(record.stream_id, *self._decision(failure))
+        claim = pending.claim
+        self._give_up(claim.stream_id, *self._settling.undecoded(claim, pending.messages[0], error))
 
     def _set_unknown_aside(self, pending: Pending) -> None:
         """A type that this process does not know: leave it to those who do, or park and name it."""
@@ -500,44 +403,22 @@ class Round:
             self._give_back_later(claim.stream_id, self._engine.settings.lease)
             return
         error = UnknownTypeError(unknown.type, f"group {claim.group!r}")
-        self._park(claim, unknown.type, unknown.seq, error)
+        self._park(claim, error)
 
     def _park_killer(self, claim: Claim) -> bool:
         """Park a stream whose next message has killed its process once too often."""
-        chosen = self._entry.setting("error_policy", self._engine.settings.errors)
-        retries = getattr(chosen, "retries", DEFAULT_RETRIES)
-        if claim.attempts <= retries + 1:
+        error = self._settling.killer(claim)
+        if error is None:
             return False
-        error = WorkerDiedError(claim.group, claim.stream_id, claim.attempts - 1)
-        page = self._store.read_stream(claim.stream_id, after=claim.next_seq - 1, limit=1)
-        type_name = page.messages[0].type if page.messages else ""
-        self._park(claim, type_name, claim.next_seq, error)
+        self._park(claim, error)
         return True
 
-    def _park(self, claim: Claim, type_name: str, seq: int, error: Exception) -> None:
-        failure = Failure(
-            exception=error,
-            message=None,
-            message_id="",
-            type=type_name,
-            seq=seq,
-            group=claim.group,
-            stream_id=claim.stream_id,
-            attempt=claim.attempts,
-        )
-        self._log(failure, policy.Park())
-        self.result.parked += 1
-        record = failure_record(
-            failure,
-            worker=self._worker,
-            code_version=self._engine.settings.code_version,
-            at=self._store.now(),
-        )
-        self._give_up(claim.stream_id, Park(error=record), self._trip_breaker)
+    def _park(self, claim: Claim, error: Exception) -> None:
+        page = self._store.read_stream(claim.stream_id, after=claim.next_seq - 1, limit=1)
+        record = page.messages[0] if page.messages else None
+        self._give_up(claim.stream_id, *self._settling.park(claim, record, error))
 
-    def _give_up(
-        self, stream_id: str, then: Then, follow_up: Callable[[], None] | None = None
-    ) -> None:
+    def _give_up(self, stream_id: str, then: Then, follow_up: FollowUp | None = None) -> None:
         """Let go of a stream of which nothing was handled."""
         claim = self._held.pop(stream_id)
         try:
@@ -557,58 +438,14 @@ class Round:
         self._give_up(stream_id, Retry(after=after, counts=False))
 
     def _give_back(self) -> None:
-        """Release what is still held, untouched; what cannot be released comes back by its lease."""
+        """Release what is still held, untouched; what cannot be comes back by its lease."""
         claims, self._held = list(self._held.values()), {}
         if not claims:
             return
         try:
             self._store.release(claims)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the error that ended the round must not be hidden
             logger.warning("could not release %d claims; their lease will", len(claims))
-
-    def _trip_breaker(self) -> None:
-        settings = self._engine.settings
-        if self._store.trip_breaker(
-            self._entry.group, more_than=settings.breaker, within=settings.breaker_window
-        ):
-            logger.error(
-                "group %s stopped: more than %d streams parked within %s",
-                self._entry.group,
-                settings.breaker,
-                settings.breaker_window,
-            )
-
-    def _skip(self, failure: Failure, reason: str) -> None:
-        try:
-            self._store.skip(
-                self._entry.group,
-                failure.stream_id,
-                failure.seq,
-                by=Operator(actor=self._worker, reason=reason),
-            )
-        except (BusyError, NotFoundError):  # somebody else has claimed it and will decide
-            logger.debug("skip of %s #%d left to another", failure.stream_id, failure.seq)
-
-    # --- telling ----------------------------------------------------------------------------------
-
-    def _log(self, failure: Failure, decision: policy.Decision) -> None:
-        logger.warning(
-            "group %s, stream %s #%d (%s), attempt %d: %s; %s",
-            failure.group,
-            failure.stream_id,
-            failure.seq,
-            failure.type,
-            failure.attempt,
-            policy.storable_text(repr(failure.exception), 500),
-            type(decision).__name__.lower(),
-            extra={
-                "group": failure.group,
-                "stream": failure.stream_id,
-                "message_id": failure.message_id,
-                "message_type": failure.type,
-                "worker": self._worker,
-            },
-        )
 
     def _log_lost(self, claim: Claim, error: Exception) -> None:
         logger.warning(

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from types import TracebackType
+from typing import Self
 
 from sourced._engine import Engine, logger
 from sourced._faults import reach
@@ -31,7 +32,7 @@ class Session:
         self._thread = threading.Thread(target=self._beat, name="sourced-heartbeat", daemon=True)
         self.worker_id = new_worker_id()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         self.join()
         self._thread.start()
         return self
@@ -46,7 +47,7 @@ class Session:
         self._thread.join()
         try:
             self._engine.store.leave(self.worker_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - leaving is a courtesy; the lease does the rest
             logger.warning("worker %s could not leave; its lease will end", self._name)
 
     def join(self) -> None:
@@ -74,5 +75,5 @@ class Session:
         while not self._ended.wait(self._engine.settings.heartbeat.total_seconds()):
             try:
                 self.beat()
-            except Exception:
+            except Exception:  # noqa: BLE001 - nothing may end the heartbeat
                 logger.warning("heartbeat of worker %s failed", self._name, exc_info=True)

@@ -43,16 +43,16 @@ from sourced._inspect import Inspect
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
 
 __all__ = [
-    "Appended",
     "BEGINNING",
+    "NOW",
+    "Appended",
     "Claim",
     "Committed",
     "Done",
-    "ExpectedSeq",
     "Expectation",
+    "ExpectedSeq",
     "Keep",
     "LogPage",
-    "NOW",
     "Operator",
     "Park",
     "Pending",

@@ -55,7 +55,7 @@ def trace_of(messages: Sequence[Message], pending: Sequence[PendingMessage]) -> 
     for open_branch in pending:
         if open_branch.message_id in nodes:
             nodes[open_branch.message_id].pending.append(open_branch)
-    roots = []
+    roots: list[TraceNode] = []
     for node in nodes.values():
         parent = _parent(node.message, nodes)
         (roots if parent is None else parent.children).append(node)

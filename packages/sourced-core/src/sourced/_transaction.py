@@ -1,4 +1,4 @@
-"""Messages inside the caller's own transaction: they commit and roll back with the caller's rows."""
+"""Messages inside the caller's own transaction: they commit and roll back with its rows."""
 
 from __future__ import annotations
 

@@ -53,10 +53,8 @@ def wait_for(engine: Engine, group: str, stream_id: str, seq: int, timeout: floa
             raise GroupStoppedError(group, stream_id)
         if progress.state == "parked":
             raise StreamParkedError(group, stream_id)
-        return [
-            f"group {group!r} has handled stream {stream_id!r} up to #{progress.seq} of {seq} "
-            f"(head {progress.head}, {progress.state})"
-        ]
+        reached = f"up to #{progress.seq} of {seq} (head {progress.head}, {progress.state})"
+        return [f"group {group!r} has handled stream {stream_id!r} {reached}"]
 
     _until_empty(engine, pending, timeout)
 

@@ -17,10 +17,10 @@ SourcedError
 │   ├── StoreUnavailableError          cannot be reached: try again later
 │   ├── SchemaError                    not installed, or of another version: install or migrate
 │   ├── IsolationError                 the caller's transaction has the wrong isolation level
-│   ├── ConcurrencyError               an expectation of an append does not hold: load again, decide again
+│   ├── ConcurrencyError               an append's expectation does not hold: load and decide again
 │   ├── DuplicateMessageError          the message id is stored already
 │   ├── ClaimLostError                 another worker holds the claim now: drop what you have
-│   ├── CommitRefusedError             some streams of a batch were refused; names each with its reason
+│   ├── CommitRefusedError             some streams of a batch were refused; names each, and why
 │   └── NotFoundError                  no such message, stream, delivery or scheduled message
 └── HandlingError                      a command cannot be handled here and now
     ├── BusyError (TimeoutError)       somebody else is at it: try again
@@ -31,7 +31,8 @@ SourcedError
     └── WaitTimeoutError (TimeoutError) what was waited for is still pending
 ```
 
-Facts are attributes (and positional `args`, so errors survive pickling); the sentence is `str(error)`.
+Facts are attributes (and positional `args`, so errors survive pickling); the sentence is
+`str(error)`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,173 @@
+"""What becomes of a message that failed: asks the policy, records the failure, follows it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sourced import _errors_policy as policy
+from sourced._engine import Engine, logger
+from sourced._errors_policy import Failure, failure_record
+from sourced._plan import Plan
+from sourced._records import StoredMessage
+from sourced._registry import Registered
+from sourced._store import Claim, Done, Operator, Park, Release, Retry, Then
+from sourced._tally import Tally
+from sourced.errors import (
+    BusyError,
+    ClaimLostError,
+    ConcurrencyError,
+    NotFoundError,
+    StoreUnavailableError,
+    WorkerDiedError,
+)
+
+__all__ = ["STORE_PAUSE", "FollowUp", "Settling"]
+
+STORE_PAUSE = timedelta(seconds=1)
+DEFAULT_RETRIES = 5
+
+FollowUp = Callable[[], None]
+
+
+class Settling:
+    """Decides for one group and one worker; writes nothing but what follows a decision."""
+
+    def __init__(self, engine: Engine, entry: Registered, worker_id: str, tally: Tally) -> None:
+        self._engine = engine
+        self._entry = entry
+        self._worker = worker_id
+        self._tally = tally
+
+    def then(self, plan: Plan) -> tuple[Then, FollowUp | None]:
+        """Decide what becomes of the rest of a stream, and what to do once that is committed."""
+        if plan.failure is None:
+            return Done(), None
+        seq, error = plan.failure
+        message = next((m for m in plan.batch.messages if m.meta.seq == seq), None)
+        return self.decide(
+            Failure(
+                exception=error,
+                message=message,
+                message_id=str(message.meta.id) if message else "",
+                type=message.meta.type if message else "",
+                seq=seq,
+                group=self._entry.group,
+                stream_id=plan.batch.stream_id,
+                attempt=plan.batch.attempt if plan.ack_seq is None else 1,
+            )
+        )
+
+    def undecoded(
+        self, claim: Claim, record: StoredMessage, error: Exception
+    ) -> tuple[Then, FollowUp | None]:
+        """Decide about a message that does not decode."""
+        return self.decide(self._failure(claim, record, error))
+
+    def decide(self, failure: Failure) -> tuple[Then, FollowUp | None]:
+        """Ask the policy; trouble of the store is no attempt of the message and asks nobody."""
+        if isinstance(failure.exception, StoreUnavailableError | ConcurrencyError | ClaimLostError):
+            return Retry(after=STORE_PAUSE, counts=False), None
+        decision = self._engine.decide(self._entry, failure)
+        self._log(failure, decision)
+        match decision:
+            case policy.Retry(at=at, after=after):
+                self._tally.retried += 1
+                return Retry(at=at, after=after, error=self._record(failure)), None
+            case policy.Park():
+                return self._parked(failure)
+            case policy.Stop(reason=reason):
+                self._tally.stopped += 1
+                return Release(), lambda: self._stop(failure, reason)
+            case policy.Skip(reason=reason):
+                self._tally.skipped += 1
+                return Release(), lambda: self._skip(failure, reason)
+
+    def park(
+        self, claim: Claim, record: StoredMessage | None, error: Exception
+    ) -> tuple[Then, FollowUp | None]:
+        """Set a stream aside without asking: no policy can help."""
+        failure = self._failure(claim, record, error)
+        self._log(failure, policy.Park())
+        return self._parked(failure)
+
+    def killer(self, claim: Claim) -> WorkerDiedError | None:
+        """Return the error of a suspect whose next message has killed its process too often."""
+        chosen = self._entry.setting("error_policy", self._engine.settings.errors)
+        retries = getattr(chosen, "retries", DEFAULT_RETRIES)
+        if claim.attempts <= retries + 1:
+            return None
+        return WorkerDiedError(claim.group, claim.stream_id, claim.attempts - 1)
+
+    def _failure(self, claim: Claim, record: StoredMessage | None, error: Exception) -> Failure:
+        return Failure(
+            exception=error,
+            message=None,
+            message_id=str(record.id) if record else "",
+            type=record.type if record else "",
+            seq=record.seq if record else claim.next_seq,
+            group=claim.group,
+            stream_id=claim.stream_id,
+            attempt=claim.attempts,
+        )
+
+    def _parked(self, failure: Failure) -> tuple[Then, FollowUp | None]:
+        self._tally.parked += 1
+        return Park(error=self._record(failure)), self._trip_breaker
+
+    def _record(self, failure: Failure) -> str:
+        return failure_record(
+            failure,
+            worker=self._worker,
+            code_version=self._engine.settings.code_version,
+            at=self._engine.store.now(),
+        )
+
+    # --- what follows -----------------------------------------------------------------------------
+
+    def _trip_breaker(self) -> None:
+        settings = self._engine.settings
+        if self._engine.store.trip_breaker(
+            self._entry.group, more_than=settings.breaker, within=settings.breaker_window
+        ):
+            logger.error(
+                "group %s stopped: more than %d streams parked within %s",
+                self._entry.group,
+                settings.breaker,
+                settings.breaker_window,
+            )
+
+    def _stop(self, failure: Failure, reason: str) -> None:
+        why = reason or f"{failure.type} failed: {failure.exception!r:.200}"
+        self._engine.store.stop(self._entry.group, by=Operator(actor=self._worker, reason=why))
+
+    def _skip(self, failure: Failure, reason: str) -> None:
+        why = reason or f"failed: {failure.exception!r:.200}"
+        try:
+            self._engine.store.skip(
+                self._entry.group,
+                failure.stream_id,
+                failure.seq,
+                by=Operator(actor=self._worker, reason=why),
+            )
+        except (BusyError, NotFoundError):  # somebody else has claimed it and will decide
+            logger.debug("skip of %s #%d left to another", failure.stream_id, failure.seq)
+
+    def _log(self, failure: Failure, decision: policy.Decision) -> None:
+        logger.warning(
+            "group %s, stream %s #%d (%s), attempt %d: %s; %s",
+            failure.group,
+            failure.stream_id,
+            failure.seq,
+            failure.type,
+            failure.attempt,
+            policy.storable_text(repr(failure.exception), 500),
+            type(decision).__name__.lower(),
+            extra={
+                "group": failure.group,
+                "stream": failure.stream_id,
+                "message_id": failure.message_id,
+                "message_type": failure.type,
+                "worker": self._worker,
+            },
+        )
