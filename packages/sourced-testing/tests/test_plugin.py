@@ -1,7 +1,9 @@
 """The plugin's fixtures: an empty store and its clock, on the store that the command line names."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,18 @@ def test_a_store_that_nobody_opens_is_refused_with_what_to_install(
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*unknown store scheme 'oracle'*"])
+
+
+def test_what_the_readme_shows_passes(pytester: pytest.Pytester) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    blocks = re.findall(r"^```python$(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    pytester.makepyfile("\n".join(blocks))
+
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q")
+
+    outcomes = result.parseoutcomes()
+    assert outcomes.keys() == {"passed"}
+    assert outcomes["passed"] > 50
 
 
 def test_the_option_is_explained_in_the_help(pytester: pytest.Pytester) -> None:

@@ -18,6 +18,7 @@ from sourced._store import (
     Claim,
     Committed,
     Done,
+    Operator,
     Park,
     Pending,
     ReadLimits,
@@ -31,12 +32,15 @@ from sourced._store import (
 )
 from sourced_testing._clock import FakeClock
 
-__all__ = ["LEASE", "MOMENT", "Given", "Handled", "Suite", "error_text", "message"]
+__all__ = ["LEASE", "MOMENT", "OPERATOR", "Given", "Handled", "Suite", "error_text", "message"]
 
 MOMENT = datetime(2025, 12, 31, 23, 59, 59, 123456, tzinfo=UTC)
 """When a message was made, unless a test says otherwise."""
 
 LEASE = timedelta(seconds=15)
+
+OPERATOR = Operator(actor="ada", host="desk", reason="because")
+"""Who mends what is broken."""
 
 
 class Handled(NamedTuple):

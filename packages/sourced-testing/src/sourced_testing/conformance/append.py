@@ -14,7 +14,7 @@ from sourced_testing.conformance._race import crashing, race, together
 
 __all__ = ["AppendConformance"]
 
-ADDED = frozenset({"added"})
+_ADDED = frozenset({"added"})
 
 
 class AppendConformance(Suite):
@@ -124,7 +124,7 @@ class AppendConformance(Suite):
         given.appended("a", "added", "added")
 
         with pytest.raises(ConcurrencyError) as refused:
-            store.append([message("a")], expect={"a": UnlessSince(1, ADDED)})
+            store.append([message("a")], expect={"a": UnlessSince(1, _ADDED)})
 
         assert (refused.value.expected_seq, refused.value.actual_seq) == (1, 2)
         assert len(given.stream("a")) == 2
@@ -135,7 +135,7 @@ class AppendConformance(Suite):
         """I7: commands that wait in the stream are no change of what was decided on."""
         given.appended("a", "added", "add", "add")
 
-        store.append([message("a")], expect={"a": UnlessSince(1, ADDED)})
+        store.append([message("a")], expect={"a": UnlessSince(1, _ADDED)})
 
         assert len(given.stream("a")) == 4
 
@@ -147,7 +147,7 @@ class AppendConformance(Suite):
 
         assert len(given.stream("a")) == 2
 
-    @pytest.mark.parametrize("expectation", [ExpectedSeq(1), UnlessSince(1, ADDED)])
+    @pytest.mark.parametrize("expectation", [ExpectedSeq(1), UnlessSince(1, _ADDED)])
     def test_of_two_decisions_on_the_same_events_one_is_refused(
         self, store: Store, other: Store, given: Given, expectation: ExpectedSeq | UnlessSince
     ) -> None:

@@ -13,7 +13,7 @@ from sourced_testing.conformance._race import crashing, halted, race, together
 __all__ = ["ClaimConformance"]
 
 
-def streams(claims: list[Claim]) -> list[str]:
+def _streams(claims: list[Claim]) -> list[str]:
     """Return the streams of claims."""
     return [claim.stream_id for claim in claims]
 
@@ -34,7 +34,7 @@ class ClaimConformance(Suite):
         first = store.claim("G", worker, max_streams=2)
         second = store.claim("G", worker, max_streams=2)
 
-        assert (streams(first), streams(second)) == (["c", "a"], ["b"])
+        assert (_streams(first), _streams(second)) == (["c", "a"], ["b"])
 
     def test_claim_says_where_handling_goes_on(self, store: Store, given: Given) -> None:
         """T21: the attempt is counted before any user code runs."""
@@ -75,7 +75,7 @@ class ClaimConformance(Suite):
         given.appended("a")
         given.claimed("G")
 
-        assert streams(store.claim("H", given.worker())) == ["a"]
+        assert _streams(store.claim("H", given.worker())) == ["a"]
 
     def test_claims_of_workers_that_come_at_once_do_not_overlap(
         self, store: Store, other: Store, given: Given
@@ -91,12 +91,12 @@ class ClaimConformance(Suite):
                 for through, worker in zip([store, other] * 2, workers, strict=True)
             ]
         )
-        taken = [stream_id for one in ended for stream_id in streams(one.value)]
+        taken = [stream_id for one in ended for stream_id in _streams(one.value)]
         rest = store.claim("G", given.worker())
 
         assert len(set(taken)) == len(taken)
-        assert set(taken) | set(streams(rest)) == {f"s{n}" for n in range(40)}
-        assert set(taken).isdisjoint(streams(rest))
+        assert set(taken) | set(_streams(rest)) == {f"s{n}" for n in range(40)}
+        assert set(taken).isdisjoint(_streams(rest))
 
     def test_claim_takes_only_the_streams_named(self, store: Store, given: Given) -> None:
         """A command handled now claims exactly its own stream."""
@@ -146,7 +146,7 @@ class ClaimConformance(Suite):
         clock.advance(59.999999)
         assert store.claim("G", worker) == []
         clock.advance(0.000001)
-        assert streams(store.claim("G", worker)) == ["a"]
+        assert _streams(store.claim("G", worker)) == ["a"]
 
     def test_what_a_message_says_of_its_time_does_not_hold_it_back(
         self, store: Store, given: Given
@@ -156,7 +156,7 @@ class ClaimConformance(Suite):
         store.append([message("a", created_at=store.now() + timedelta(minutes=10))])
         store.append([message("b", created_at=store.now() - timedelta(minutes=10))])
 
-        assert streams(store.claim("G", given.worker())) == ["a", "b"]
+        assert _streams(store.claim("G", given.worker())) == ["a", "b"]
         assert store.now() > MOMENT
 
     def test_every_claim_draws_a_new_epoch(self, store: Store, given: Given) -> None:
@@ -190,7 +190,7 @@ class ClaimConformance(Suite):
 
         first, second, third = (store.claim("G", worker) for _ in range(3))
 
-        assert sorted(map(streams, (first, second, third))) == [["a"], ["b"], ["c"]]
+        assert sorted(map(_streams, (first, second, third))) == [["a"], ["b"], ["c"]]
         assert {claim.stream_id: claim.suspect for claim in [*first, *second, *third]} == {
             "a": True,
             "b": True,
@@ -214,7 +214,7 @@ class ClaimConformance(Suite):
 
         claims = [store.claim("G", worker) for _ in range(2)]
 
-        assert [streams(each) for each in claims] == [["old", "young"], ["a"]]
+        assert [_streams(each) for each in claims] == [["old", "young"], ["a"]]
 
     def test_a_claim_that_is_held_is_not_ready_until_its_holder_is_found_dead(
         self, store: Store, given: Given
@@ -228,7 +228,7 @@ class ClaimConformance(Suite):
 
         given.lease_over(living=[second])
 
-        assert streams(store.claim("G", second)) == ["a"]
+        assert _streams(store.claim("G", second)) == ["a"]
 
     def test_a_crash_after_the_claim_leaves_it_to_the_lease(
         self, store: Store, given: Given

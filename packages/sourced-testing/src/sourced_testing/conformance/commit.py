@@ -26,7 +26,7 @@ from sourced_testing.conformance._race import crashing, race
 
 __all__ = ["CommitConformance"]
 
-EVENTS = frozenset({"added"})
+_EVENTS = frozenset({"added"})
 
 
 class CommitConformance(Suite):
@@ -184,7 +184,7 @@ class CommitConformance(Suite):
             claim=claim,
             ack_seq=2,
             append=(message("a", "added"), message("b", "added")),
-            expect={"a": UnlessSince(2, EVENTS)},
+            expect={"a": UnlessSince(2, _EVENTS)},
         )
 
         with pytest.raises(CommitRefusedError) as refused:
@@ -194,7 +194,7 @@ class CommitConformance(Suite):
         assert isinstance(error, ConcurrencyError)
         assert (error.stream_id, error.expected_seq, error.actual_seq) == ("a", 2, 3)
         assert given.stream("b") == []
-        again = replace(part, expect={"a": UnlessSince(3, EVENTS)})
+        again = replace(part, expect={"a": UnlessSince(3, _EVENTS)})
         assert [one.seq for one in store.commit(claim.worker, [again]).messages] == [4, 1]
 
     def test_an_append_that_races_with_a_decision_is_not_overlooked(
@@ -211,7 +211,7 @@ class CommitConformance(Suite):
                 claim,
                 1,
                 append=(message(stream_id, "added"),),
-                expect={stream_id: UnlessSince(1, EVENTS)},
+                expect={stream_id: UnlessSince(1, _EVENTS)},
             )
             append = partial(other.append, [message(stream_id, "added")])
 
@@ -238,7 +238,7 @@ class CommitConformance(Suite):
             claim=second,
             ack_seq=1,
             append=(message("b", "added"),),
-            expect={"b": UnlessSince(1, EVENTS)},
+            expect={"b": UnlessSince(1, _EVENTS)},
         )
 
         with pytest.raises(CommitRefusedError) as refused:

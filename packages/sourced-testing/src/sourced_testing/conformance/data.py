@@ -18,7 +18,7 @@ from sourced_testing.conformance._given import Given, Suite, message
 
 __all__ = ["DataConformance"]
 
-PAYLOADS: dict[str, Any] = {
+_PAYLOADS: dict[str, Any] = {
     "empty": {},
     "an integer beyond 64 bits": {"n": 2**200, "minus": -(2**70)},
     "a decimal as text": {"price": "1234567890.123456789012345678901234567890"},
@@ -29,7 +29,7 @@ PAYLOADS: dict[str, Any] = {
     "a key for every taste": {"": 1, " ": 2, "ключ": 3, "$": 4, "a.b": 5},
 }
 
-STREAM_IDS = [
+_STREAM_IDS = [
     "a",
     "A",
     "a ",
@@ -44,7 +44,7 @@ STREAM_IDS = [
     "x" * 255,
 ]
 
-MOMENTS = [
+_MOMENTS = [
     datetime(1, 1, 1, tzinfo=UTC),
     datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
     datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=UTC),
@@ -53,7 +53,7 @@ MOMENTS = [
 ]
 
 
-def without_place(stored: object) -> dict[str, Any]:
+def _without_place(stored: object) -> dict[str, Any]:
     """Return the fields of a stored message that it had when it was appended."""
     fields = asdict(stored)  # type: ignore[call-overload]
     return {name: value for name, value in fields.items() if name not in ("seq", "position")}
@@ -62,7 +62,7 @@ def without_place(stored: object) -> dict[str, Any]:
 class DataConformance(Suite):
     """I11: a payload is refused before any statement runs, or read back equal."""
 
-    @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=list(PAYLOADS))
+    @pytest.mark.parametrize("payload", _PAYLOADS.values(), ids=list(_PAYLOADS))
     def test_payload_and_meta_are_read_back_equal(
         self, store: Store, given: Given, payload: dict[str, Any]
     ) -> None:
@@ -73,7 +73,7 @@ class DataConformance(Suite):
 
         (stored,) = store.append([new]).messages
 
-        assert without_place(stored) == asdict(new)
+        assert _without_place(stored) == asdict(new)
         assert given.pending(given.claimed()).messages == (stored,)
         assert store.read_one(new.id) == stored
         assert given.stream("a") == given.log() == [stored]
@@ -96,9 +96,9 @@ class DataConformance(Suite):
         store.append([new])
 
         (read,) = given.stream("a")
-        assert without_place(read) == asdict(new)
+        assert _without_place(read) == asdict(new)
 
-    @pytest.mark.parametrize("moment", MOMENTS, ids=str)
+    @pytest.mark.parametrize("moment", _MOMENTS, ids=str)
     def test_moments_keep_their_microseconds(
         self, store: Store, given: Given, moment: datetime
     ) -> None:
@@ -123,13 +123,13 @@ class DataConformance(Suite):
     def test_stream_ids_are_told_apart_by_every_character(self, store: Store, given: Given) -> None:
         """I1: case, blanks and accents make different streams, and need no escaping."""
         given.group()
-        store.append([message(stream_id) for stream_id in STREAM_IDS])
+        store.append([message(stream_id) for stream_id in _STREAM_IDS])
 
-        for stream_id in STREAM_IDS:
+        for stream_id in _STREAM_IDS:
             assert [one.stream_id for one in given.stream(stream_id)] == [stream_id]
             assert given.row("G", stream_id).next_seq == 1
-        assert sorted(given.drained()) == sorted((stream_id, 1) for stream_id in STREAM_IDS)
-        assert store.inspect.status().streams == len(STREAM_IDS)
+        assert sorted(given.drained()) == sorted((stream_id, 1) for stream_id in _STREAM_IDS)
+        assert store.inspect.status().streams == len(_STREAM_IDS)
 
     def test_types_and_groups_are_told_apart_by_every_character(self, given: Given) -> None:
         """I2: case and blanks among them."""
@@ -182,7 +182,7 @@ class DataConformance(Suite):
 
         assert waiting.message == new
         (stored,) = given.log()
-        assert without_place(stored) == asdict(new)
+        assert _without_place(stored) == asdict(new)
 
     def test_a_snapshot_is_replaced_and_read_back_equal(self, store: Store, given: Given) -> None:
         """T54: only the newest is kept."""

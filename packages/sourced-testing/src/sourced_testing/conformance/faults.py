@@ -19,17 +19,17 @@ from sourced_testing.conformance._race import Crash
 
 __all__ = ["FaultsConformance"]
 
-ENGINE_POINTS = {"read.after", "handle.before", "handle.after_before_commit", "ack.after"}
+_ENGINE_POINTS = {"read.after", "handle.before", "handle.after_before_commit", "ack.after"}
 """What the engine reaches, never a store."""
 
-STORE_POINTS = sorted(FAULT_POINTS.keys() - ENGINE_POINTS)
+_STORE_POINTS = sorted(FAULT_POINTS.keys() - _ENGINE_POINTS)
 
-STREAMS = ["a", "b", "c"]
-MANY_STREAMS = [*STREAMS, *(f"s{n:03}" for n in range(500))]
+_STREAMS = ["a", "b", "c"]
+_MANY_STREAMS = [*_STREAMS, *(f"s{n:03}" for n in range(500))]
 """Enough for two chunks of a fill."""
 
 
-class Story:
+class _Story:
     """What processes do to one store, step by step; a step that died is done again by the next one.
 
     Every command `add` in a stream has one effect: a message `added` in the stream `out-…`.
@@ -39,8 +39,8 @@ class Story:
         self.store, self.clock, self.given = store, clock, Given(store, clock)
         self.streams = streams
         self.commands = [message(stream_id, "add") for stream_id in streams]
-        self.scheduled = [message(stream_id, "add") for stream_id in STREAMS]
-        self.units = [message(stream_id, "add") for stream_id in STREAMS]
+        self.scheduled = [message(stream_id, "add") for stream_id in _STREAMS]
+        self.units = [message(stream_id, "add") for stream_id in _STREAMS]
 
     def steps(self) -> Iterator[Callable[[], object]]:
         """Tell the story."""
@@ -80,7 +80,7 @@ class Story:
     def handle_now(self, command: NewMessage) -> None:
         """Handle a command in the caller."""
         work = UnitOfWork(
-            messages=(command, effect_of(command)),
+            messages=(command, _effect_of(command)),
             handled={("G", command.stream_id): frozenset({command.id})},
         )
         with suppress(DuplicateMessageError):
@@ -106,7 +106,7 @@ class Story:
     def handle(self, worker: str, claims: list[Claim]) -> None:
         """Handle what is pending for some claims; what is replaying has no effects."""
         found = self.store.read_pending(claims, known_types=["add"], limits=ReadLimits())
-        self.store.commit(worker, [committed(one) for one in found])
+        self.store.commit(worker, [_committed(one) for one in found])
 
     def outcome(self) -> tuple[dict[str, list[UUID]], dict[str, list[UUID]]]:
         """Return the causes of the effects and the commands, both by stream in order.
@@ -126,12 +126,12 @@ class Story:
         return effects, commands
 
 
-def effect_of(command: NewMessage) -> NewMessage:
+def _effect_of(command: NewMessage) -> NewMessage:
     """Return a new effect of a command."""
     return message(f"out-{command.stream_id}", "added", causation_id=command.id)
 
 
-def committed(pending: Pending) -> StreamCommit:
+def _committed(pending: Pending) -> StreamCommit:
     """Return the ack of all that was read, with the effects of what is not replaying."""
     claim = pending.claim
     effects = tuple(
@@ -149,21 +149,21 @@ class FaultsConformance(Suite):
         self, store: Store, clock: FakeClock
     ) -> None:
         """I12: no point is forgotten, so the next test can fail at each of them."""
-        story = Story(store, clock, MANY_STREAMS)
+        story = _Story(store, clock, _MANY_STREAMS)
         passed: set[str] = set()
         store.subscribe(lambda _groups: None)
 
         with injected(passed.add):
             story.tell()
 
-        assert sorted(passed) == STORE_POINTS
+        assert sorted(passed) == _STORE_POINTS
 
-    @pytest.mark.parametrize("point", STORE_POINTS)
+    @pytest.mark.parametrize("point", _STORE_POINTS)
     def test_a_crash_anywhere_loses_doubles_and_reorders_nothing(
         self, store: Store, clock: FakeClock, point: str
     ) -> None:
         """I2, I5, I12, T25: the first time that the point is reached."""
-        story = Story(store, clock, MANY_STREAMS if point == "register.mid" else STREAMS)
+        story = _Story(store, clock, _MANY_STREAMS if point == "register.mid" else _STREAMS)
         store.subscribe(lambda _groups: None)
         crashed: list[str] = []
 

@@ -18,6 +18,7 @@ from sourced.errors import (
     GroupStoppedError,
     StreamParkedError,
     UnknownGroupError,
+    UsageError,
 )
 from sourced_testing.conformance._given import Given, Suite, message
 from sourced_testing.conformance._race import crashing, race, together
@@ -25,7 +26,7 @@ from sourced_testing.conformance._race import crashing, race, together
 __all__ = ["HandleNowConformance"]
 
 
-def unit(
+def _unit(
     *messages: NewMessage,
     group: str = "G",
     handled: Collection[NewMessage] | None = None,
@@ -55,7 +56,7 @@ class HandleNowConformance(Suite):
         given.group("H", "added")
         command, event = message("a", "add"), message("a", "added")
 
-        done = store.handle_now(unit(command, event))
+        done = store.handle_now(_unit(command, event))
 
         assert [(one.id, one.seq) for one in done.messages] == [(command.id, 1), (event.id, 2)]
         assert done.groups == {"H"}
@@ -70,7 +71,7 @@ class HandleNowConformance(Suite):
         given.group("G", "add", "added")
         command, event = message("a", "add"), message("a", "added")
 
-        done = store.handle_now(unit(command, event, handled=[command]))
+        done = store.handle_now(_unit(command, event, handled=[command]))
 
         assert done.groups == {"G"}
         assert given.drained() == [("a", 2)]
@@ -80,7 +81,7 @@ class HandleNowConformance(Suite):
     ) -> None:
         """I6: it must not be decided again."""
         given.group("G", "add")
-        store.handle_now(unit(message("a", "add")))
+        store.handle_now(_unit(message("a", "add")))
 
         list(store.reset("G"))
 
@@ -92,7 +93,7 @@ class HandleNowConformance(Suite):
         later = ScheduledMessage(message=message("c"), due_at=store.now())
         state = Snapshot(group="G", stream_id="a", seq=1, version=1, state="{}")
 
-        store.handle_now(unit(message("a", "add"), schedule=(later,), snapshots=(state,)))
+        store.handle_now(_unit(message("a", "add"), schedule=(later,), snapshots=(state,)))
 
         assert [one.message for one in store.inspect.schedule()] == [later.message]
         assert store.read_snapshots("G", ["a"], version=1) == {"a": state}
@@ -103,7 +104,7 @@ class HandleNowConformance(Suite):
         given.group("H")
         later = ScheduledMessage(message=message("c"), due_at=store.now())
         state = Snapshot(group="G", stream_id="a", seq=1, version=1, state="{}")
-        work = unit(
+        work = _unit(
             message("a", "add"), message("a", "added"), schedule=(later,), snapshots=(state,)
         )
 
@@ -127,7 +128,7 @@ class HandleNowConformance(Suite):
             raise broken
 
         with pytest.raises(ValueError, match="broken") as raised:
-            store.handle_now(unit(message("a", "add"), sync=fail))
+            store.handle_now(_unit(message("a", "add"), sync=fail))
 
         assert raised.value is broken
         assert given.log() == []
@@ -140,7 +141,7 @@ class HandleNowConformance(Suite):
         given.appended("a", "add")
 
         with pytest.raises(BusyError) as busy:
-            store.handle_now(unit(message("a", "add")))
+            store.handle_now(_unit(message("a", "add")))
 
         assert (busy.value.group, busy.value.stream_id, busy.value.reason) == ("G", "a", "pending")
         assert len(given.log()) == 1
@@ -152,9 +153,9 @@ class HandleNowConformance(Suite):
         claim = given.claimed()
 
         with pytest.raises(BusyError) as busy:
-            store.handle_now(unit(message("a", "add")))
+            store.handle_now(_unit(message("a", "add")))
         given.acked(claim, 1)
-        done = store.handle_now(unit(message("a", "add")))
+        done = store.handle_now(_unit(message("a", "add")))
 
         assert busy.value.reason == "held"
         assert done.messages[0].seq == 2
@@ -168,7 +169,7 @@ class HandleNowConformance(Suite):
         given.retrying(seconds=60)
 
         with pytest.raises(BusyError) as busy:
-            store.handle_now(unit(message("a", "add")))
+            store.handle_now(_unit(message("a", "add")))
 
         assert busy.value.reason == "retrying"
         assert busy.value.until == store.now() + timedelta(seconds=60)
@@ -180,7 +181,7 @@ class HandleNowConformance(Suite):
         given.parked()
 
         with pytest.raises(StreamParkedError) as parked:
-            store.handle_now(unit(message("a", "add")))
+            store.handle_now(_unit(message("a", "add")))
 
         assert (parked.value.group, parked.value.stream_id) == ("G", "a")
         assert len(given.log()) == 1
@@ -196,11 +197,11 @@ class HandleNowConformance(Suite):
             store.register("Filling", ["added"])
 
         with pytest.raises(GroupStoppedError):
-            store.handle_now(unit(message("b", "add"), group="Stopped"))
+            store.handle_now(_unit(message("b", "add"), group="Stopped"))
         with pytest.raises(BusyError) as busy:
-            store.handle_now(unit(message("b"), group="Filling"))
+            store.handle_now(_unit(message("b"), group="Filling"))
         with pytest.raises(UnknownGroupError):
-            store.handle_now(unit(message("b", "add"), group="nobody"))
+            store.handle_now(_unit(message("b", "add"), group="nobody"))
 
         assert busy.value.reason == "filling"
         assert given.stream("b") == []
@@ -211,9 +212,22 @@ class HandleNowConformance(Suite):
         given.appended("b", "add")
 
         with pytest.raises(BusyError):
-            store.handle_now(unit(message("a", "add"), message("b", "add")))
+            store.handle_now(_unit(message("a", "add"), message("b", "add")))
 
         assert given.stream("a") == []
+
+    def test_a_unit_that_handles_past_what_it_leaves_is_refused(
+        self, store: Store, given: Given
+    ) -> None:
+        """I4: a worker would come by the first, and by the second once more."""
+        given.group("G", "add")
+        first, second = message("a", "add"), message("a", "add")
+
+        with pytest.raises(UsageError):
+            store.handle_now(_unit(first, second, handled=[second]))
+        store.handle_now(_unit(first, second, handled=[first]))
+
+        assert given.drained() == [("a", 2)]
 
     def test_a_decision_on_events_that_are_not_the_newest_is_refused(
         self, store: Store, given: Given
@@ -224,7 +238,7 @@ class HandleNowConformance(Suite):
 
         for expectation in (UnlessSince(0, frozenset({"added"})), ExpectedSeq(0)):
             with pytest.raises(ConcurrencyError) as refused:
-                store.handle_now(unit(message("a", "add"), expect={"a": expectation}))
+                store.handle_now(_unit(message("a", "add"), expect={"a": expectation}))
             assert (refused.value.expected_seq, refused.value.actual_seq) == (0, 1)
 
         assert len(given.log()) == 1
@@ -233,10 +247,10 @@ class HandleNowConformance(Suite):
         """T24: it was handled, or will be."""
         given.group("G", "add")
         command = message("a", "add")
-        store.handle_now(unit(command))
+        store.handle_now(_unit(command))
 
         with pytest.raises(DuplicateMessageError):
-            store.handle_now(unit(message("b", "add"), command))
+            store.handle_now(_unit(message("b", "add"), command))
 
         assert [one.id for one in given.log()] == [command.id]
 
@@ -250,7 +264,7 @@ class HandleNowConformance(Suite):
         given.group("G", "add")
         waiting, command = message("a", "add"), message("a", "add")
         append = partial(store.append, [waiting])
-        handle = partial(other.handle_now, unit(command))
+        handle = partial(other.handle_now, _unit(command))
 
         if append_first:
             appended, handled = race(append, "append.before_commit", handle)
@@ -280,7 +294,7 @@ class HandleNowConformance(Suite):
         committed, handled = race(
             lambda: store.commit(claim.worker, [part]),
             "commit.before_commit",
-            lambda: other.handle_now(unit(command)),
+            lambda: other.handle_now(_unit(command)),
         )
 
         assert committed.error is None
@@ -296,7 +310,7 @@ class HandleNowConformance(Suite):
 
         def units(through: Store, *streams: str) -> None:
             for _ in range(20):
-                through.handle_now(unit(*[message(one, "add") for one in streams]))
+                through.handle_now(_unit(*[message(one, "add") for one in streams]))
 
         ended = together(
             partial(units, store, "order", "payment"), partial(units, other, "payment", "order")

@@ -1,4 +1,4 @@
-"""Hints: groups are told that they may have work; a lost hint loses nothing else."""
+"""_Hints: groups are told that they may have work; a lost hint loses nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATIENCE = 10.0
 """Seconds after which a hint that did not come is a failure."""
 
 
-class Hints:
+class _Hints:
     """The hints that a subscription got, in order."""
 
     def __init__(self) -> None:
@@ -45,15 +45,15 @@ class HintsConformance(Suite):
     """What `subscribe` promises."""
 
     @pytest.fixture
-    def hints(self, store: Store) -> Iterator[Hints]:
+    def hints(self, store: Store) -> Iterator[_Hints]:
         """The hints that the store gives."""
-        hints = Hints()
+        hints = _Hints()
         end = store.subscribe(hints)
         yield hints
         end()
 
     def test_an_append_hints_at_the_groups_that_gained_work(
-        self, store: Store, given: Given, hints: Hints
+        self, store: Store, given: Given, hints: _Hints
     ) -> None:
         """T31: after its commit, so that whoever is woken finds it."""
         given.group("G")
@@ -78,7 +78,7 @@ class HintsConformance(Suite):
         end()
 
     def test_outputs_promotions_and_operators_hint_too(
-        self, store: Store, given: Given, hints: Hints
+        self, store: Store, given: Given, hints: _Hints
     ) -> None:
         """T31: whatever makes work."""
         given.group("G", "added")
@@ -107,7 +107,7 @@ class HintsConformance(Suite):
                 reached.append(point)
                 raise Crash(point)
 
-        hints = Hints()
+        hints = _Hints()
         end = store.subscribe(hints)
         with injected(lose):
             store.append([message("a")])
@@ -119,7 +119,7 @@ class HintsConformance(Suite):
         assert given.drained() == [("a", 1)]
 
     def test_what_is_rolled_back_gives_no_hint(
-        self, store: Store, given: Given, hints: Hints
+        self, store: Store, given: Given, hints: _Hints
     ) -> None:
         """T31: nobody is woken for nothing."""
         given.group()
@@ -131,7 +131,7 @@ class HintsConformance(Suite):
         assert hints.so_far() == []
 
     def test_a_callback_that_raises_breaks_nobodys_verb(
-        self, store: Store, given: Given, hints: Hints, caplog: pytest.LogCaptureFixture
+        self, store: Store, given: Given, hints: _Hints, caplog: pytest.LogCaptureFixture
     ) -> None:
         """T8: it is logged, the other callbacks are called."""
         given.group()
@@ -140,7 +140,7 @@ class HintsConformance(Suite):
             raise ValueError("a broken callback")
 
         end = store.subscribe(fail)
-        again = Hints()
+        again = _Hints()
         end_again = store.subscribe(again)
         store.append([message("a")])
 
@@ -151,11 +151,11 @@ class HintsConformance(Suite):
         end_again()
 
     def test_a_subscription_that_was_ended_is_not_called(
-        self, store: Store, given: Given, hints: Hints
+        self, store: Store, given: Given, hints: _Hints
     ) -> None:
         """Ending it twice is no error."""
         given.group()
-        ended = Hints()
+        ended = _Hints()
         end = store.subscribe(ended)
         end()
         end()

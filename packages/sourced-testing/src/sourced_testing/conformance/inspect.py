@@ -12,6 +12,7 @@ from sourced._store import Store
 from sourced.errors import UnknownGroupError
 from sourced_testing._clock import FakeClock
 from sourced_testing.conformance._given import MOMENT, Given, Suite, error_text, message
+from sourced_testing.conformance._race import crashing
 
 __all__ = ["InspectConformance"]
 
@@ -169,7 +170,7 @@ class InspectConformance(Suite):
         """T60: exact, because deliveries say what is pending."""
         for group in ("Done", "Held", "Parked", "Ready", "Stopped", "Waiting"):
             given.group(group)
-        given.appended("a")
+        (earlier,) = given.appended("a")
         given.drained("Done")
         cause = message("a")
         (first,) = store.append([cause]).messages
@@ -192,12 +193,31 @@ class InspectConformance(Suite):
         assert {(one.stream_id, one.seq, one.type, one.message_id) for one in found} == {
             ("a", 2, "added", cause.id)
         }
+        assert [one.group for one in store.inspect.pending(earlier.id)] == [
+            one.group for one in found
+        ]
         assert found[4].until == store.now() + timedelta(seconds=60)
         assert store.inspect.pending(cause.id, groups=["Held", "Done"]) == found[:1]
         assert store.inspect.pending(cause.id, limit=2) == found[:2]
         assert store.inspect.pending(cause.id, from_position=first.position) == found
         assert store.inspect.pending(cause.id, from_position=first.position + 1) == ()
         assert store.inspect.pending(new_id()) == ()
+
+    def test_pending_counts_what_a_filling_group_will_come_by(
+        self, store: Store, given: Given
+    ) -> None:
+        """T60, T62: nobody who waits for a result may be told that all is done."""
+        (early,) = given.appended("a")
+        with crashing("register.after_subscribe"):
+            store.register("G", ["added"])
+        (late,) = given.appended("b")
+
+        found = [*store.inspect.pending(early.id), *store.inspect.pending(late.id)]
+
+        assert [(one.stream_id, one.group, one.state) for one in found] == [
+            ("a", "G", "filling"),
+            ("b", "G", "filling"),
+        ]
 
     def test_progress_says_how_far_a_group_is(self, store: Store, given: Given) -> None:
         """T49: `next_seq - 1` where something is pending, the head where nothing is."""

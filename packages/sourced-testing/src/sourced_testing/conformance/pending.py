@@ -10,7 +10,7 @@ from sourced_testing.conformance._given import MOMENT, Given, Suite, message
 
 __all__ = ["PendingConformance"]
 
-HANDLED = frozenset({"added", "placed"})
+_HANDLED = frozenset({"added", "placed"})
 
 
 class PendingConformance(Suite):
@@ -47,7 +47,7 @@ class PendingConformance(Suite):
             given.appended(stream_id)
         claims = store.claim("G", given.worker())[::-1]
 
-        found = store.read_pending(claims, known_types=HANDLED, limits=ReadLimits())
+        found = store.read_pending(claims, known_types=_HANDLED, limits=ReadLimits())
 
         assert [one.claim for one in found] == claims
         assert [one.messages[0].stream_id for one in found] == ["c", "a", "b"]
@@ -72,7 +72,7 @@ class PendingConformance(Suite):
         claims = store.claim("G", given.worker())
 
         first, second = store.read_pending(
-            claims, known_types=HANDLED, limits=ReadLimits(bytes=1000)
+            claims, known_types=_HANDLED, limits=ReadLimits(bytes=1000)
         )
 
         assert [one.seq for one in first.messages] == [1]
@@ -89,7 +89,7 @@ class PendingConformance(Suite):
         store.append([message("b", payload=small) for _ in range(3)])
         claims = store.claim("G", given.worker())
 
-        found = store.read_pending(claims, known_types=HANDLED, limits=ReadLimits(bytes=600))
+        found = store.read_pending(claims, known_types=_HANDLED, limits=ReadLimits(bytes=600))
 
         counts = [len(one.messages) for one in found]
         assert counts[0] == 3
@@ -229,4 +229,4 @@ class PendingConformance(Suite):
 
     def test_read_pending_of_no_claims_is_empty(self, store: Store) -> None:
         """A poll that found nothing reads nothing."""
-        assert store.read_pending([], known_types=HANDLED, limits=ReadLimits()) == []
+        assert store.read_pending([], known_types=_HANDLED, limits=ReadLimits()) == []

@@ -7,22 +7,20 @@ from functools import partial
 
 import pytest
 
-from sourced._store import BEGINNING, NOW, Operator, Registration, Snapshot, Store
+from sourced._store import BEGINNING, NOW, Registration, Snapshot, Store
 from sourced.errors import RegistrationError, UnknownGroupError
-from sourced_testing.conformance._given import MOMENT, Given, Suite, message
+from sourced_testing.conformance._given import MOMENT, OPERATOR, Given, Suite, message
 from sourced_testing.conformance._race import crashing, halted, race
 
 __all__ = ["RegisterConformance"]
 
-MANY = 1001
+_MANY = 1001
 """Streams enough for three chunks of a fill."""
 
-OPERATOR = Operator(actor="ada", host="desk", reason="because")
 
-
-def many() -> list[tuple[str, int]]:
+def _many() -> list[tuple[str, int]]:
     """Return the first message of each of the many streams."""
-    return [(f"s{n:04}", 1) for n in range(MANY)]
+    return [(f"s{n:04}", 1) for n in range(_MANY)]
 
 
 class RegisterConformance(Suite):
@@ -150,7 +148,7 @@ class RegisterConformance(Suite):
         self, store: Store, other: Store, given: Given, point: str
     ) -> None:
         """T62: to streams that are filled, that are not filled yet, and to new ones."""
-        store.append([message(stream_id) for stream_id, _ in many()])
+        store.append([message(stream_id) for stream_id, _ in _many()])
 
         with halted(partial(store.register, "G", ["added"]), point) as registering:
             assert given.group_status().status == "filling"
@@ -159,7 +157,7 @@ class RegisterConformance(Suite):
 
         assert registering.outcome().value.created
         assert given.group_status().status == "active"
-        assert sorted(handled) == sorted([*many(), ("s0000", 2), ("s1000", 2), ("new", 1)])
+        assert sorted(handled) == sorted([*_many(), ("s0000", 2), ("s1000", 2), ("new", 1)])
 
     def test_an_append_that_is_open_while_a_group_registers_is_handled_exactly_once(
         self, store: Store, other: Store, given: Given
@@ -176,7 +174,7 @@ class RegisterConformance(Suite):
 
     def test_a_filling_group_yields_no_claims(self, store: Store, given: Given) -> None:
         """T62: a stream that is not filled yet must not be overtaken by its newest message."""
-        store.append([message(stream_id) for stream_id, _ in many()])
+        store.append([message(stream_id) for stream_id, _ in _many()])
 
         with crashing("register.mid"):
             store.register("G", ["added"])
@@ -190,7 +188,7 @@ class RegisterConformance(Suite):
         self, store: Store, given: Given, point: str
     ) -> None:
         """T62: each message is handled once, those that came meanwhile too."""
-        store.append([message(stream_id) for stream_id, _ in many()])
+        store.append([message(stream_id) for stream_id, _ in _many()])
         with crashing(point):
             store.register("G", ["added"])
         given.appended("s0999")
@@ -199,7 +197,7 @@ class RegisterConformance(Suite):
 
         assert not registration.created
         assert given.group_status().status == "active"
-        assert sorted(given.drained()) == sorted([*many(), ("s0999", 2)])
+        assert sorted(given.drained()) == sorted([*_many(), ("s0999", 2)])
 
     def test_a_registration_that_died_keeps_the_start_it_was_given(
         self, store: Store, given: Given
@@ -219,7 +217,7 @@ class RegisterConformance(Suite):
         self, store: Store, other: Store, given: Given
     ) -> None:
         """T62: both return, and nothing that is handled meanwhile is brought back."""
-        store.append([message(stream_id) for stream_id, _ in many()])
+        store.append([message(stream_id) for stream_id, _ in _many()])
         handled: list[tuple[str, int]] = []
 
         with halted(partial(store.register, "G", ["added"]), "register.mid") as first:
@@ -229,7 +227,7 @@ class RegisterConformance(Suite):
 
         assert (first.outcome().value.created, second.created) == (True, False)
         assert given.group_status().status == "active"
-        assert sorted(handled) == many()
+        assert sorted(handled) == _many()
 
     # less
 
@@ -288,7 +286,7 @@ class RegisterConformance(Suite):
         self, store: Store, given: Given
     ) -> None:
         """T62: and is finished once it is registered and started."""
-        store.append([message(stream_id) for stream_id, _ in many()])
+        store.append([message(stream_id) for stream_id, _ in _many()])
         with crashing("register.mid"):
             store.register("G", ["added"])
 
@@ -301,13 +299,13 @@ class RegisterConformance(Suite):
         store.register("G", ["added"])
 
         assert given.group_status().status == "active"
-        assert sorted(given.drained()) == many()
+        assert sorted(given.drained()) == _many()
 
     def test_starting_a_group_whose_fill_died_does_not_make_it_active(
         self, store: Store, given: Given
     ) -> None:
         """T62: it fills until somebody registers it."""
-        store.append([message(stream_id) for stream_id, _ in many()])
+        store.append([message(stream_id) for stream_id, _ in _many()])
         with crashing("register.mid"):
             store.register("G", ["added"])
 
@@ -329,6 +327,7 @@ class RegisterConformance(Suite):
         assert [one.verb for one in found] == ["remove", "start", "stop"]
         assert {(one.actor, one.host, one.reason) for one in found} == {("ada", "desk", "because")}
         assert {one.at for one in found} == {store.now()}
+        assert store.inspect.operations(limit=2) == found[:2]
         assert all("G" in one.target for one in found)
 
     def test_operations_on_an_unknown_group_are_refused(self, store: Store) -> None:

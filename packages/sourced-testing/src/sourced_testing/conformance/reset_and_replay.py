@@ -6,15 +6,13 @@ from functools import partial
 
 import pytest
 
-from sourced._store import Keep, Operator, ResetProgress, Retry, Store
+from sourced._store import Keep, ResetProgress, Retry, Store
 from sourced.errors import BusyError, CommitRefusedError, UnknownGroupError
 from sourced_testing._clock import FakeClock
-from sourced_testing.conformance._given import Given, Suite, error_text, message
+from sourced_testing.conformance._given import OPERATOR, Given, Suite, error_text, message
 from sourced_testing.conformance._race import crashing, race
 
 __all__ = ["ReplayConformance", "ResetConformance"]
-
-OPERATOR = Operator(actor="ada", host="desk", reason="because")
 
 
 class ReplayConformance(Suite):

@@ -8,15 +8,14 @@ from functools import partial
 
 import pytest
 
-from sourced._store import Done, Operator, Park, Retry, Store, StreamCommit
+from sourced._store import Done, Park, Retry, Store, StreamCommit
 from sourced.errors import BusyError, ClaimLostError, NotFoundError, UnknownGroupError
 from sourced_testing._clock import FakeClock
-from sourced_testing.conformance._given import Given, Suite, error_text, message
+from sourced_testing.conformance._given import OPERATOR, Given, Suite, error_text, message
 
 __all__ = ["ParkConformance", "RetryConformance"]
 
-OPERATOR = Operator(actor="ada", host="desk", reason="because")
-MINUTE = timedelta(minutes=1)
+_MINUTE = timedelta(minutes=1)
 
 
 class RetryConformance(Suite):
@@ -47,10 +46,10 @@ class RetryConformance(Suite):
         moment = store.now() + timedelta(hours=1)
 
         store.retry(first, Retry(at=moment, error=error_text("broken")))
-        store.retry(second, Retry(after=MINUTE))
+        store.retry(second, Retry(after=_MINUTE))
 
         assert (given.row("G", "a").state, given.row("G", "a").ready_at) == ("retrying", moment)
-        assert given.row("G", "b").ready_at == store.now() + MINUTE
+        assert given.row("G", "b").ready_at == store.now() + _MINUTE
         assert given.row("G", "a").worker is None
 
     def test_attempts_count_up_over_retries(self, clock: FakeClock, given: Given) -> None:
@@ -62,7 +61,7 @@ class RetryConformance(Suite):
         for _ in range(3):
             claim = given.claimed()
             attempts.append(claim.attempts)
-            given.store.retry(claim, Retry(after=MINUTE))
+            given.store.retry(claim, Retry(after=_MINUTE))
             clock.advance(60)
 
         assert attempts == [1, 2, 3]
@@ -92,7 +91,7 @@ class RetryConformance(Suite):
         given.appended("a")
         given.retrying(seconds=0)
         claim = given.claimed()
-        part = StreamCommit(claim=claim, then=Retry(after=MINUTE, error=error_text("again")))
+        part = StreamCommit(claim=claim, then=Retry(after=_MINUTE, error=error_text("again")))
 
         store.commit(claim.worker, [part])
 
@@ -120,7 +119,7 @@ class RetryConformance(Suite):
         given.retrying()
         clock.advance(60)
 
-        store.retry(given.claimed(), Retry(after=MINUTE))
+        store.retry(given.claimed(), Retry(after=_MINUTE))
 
         assert given.row().error == error_text("broken")
 
@@ -153,7 +152,7 @@ class RetryConformance(Suite):
 
         assert store.release([zombie]) == 0
         for verb in (
-            partial(store.retry, zombie, Retry(after=MINUTE, error=error_text("late"))),
+            partial(store.retry, zombie, Retry(after=_MINUTE, error=error_text("late"))),
             partial(store.park, zombie, Park(error=error_text("late"))),
         ):
             with pytest.raises(ClaimLostError) as lost:
@@ -176,7 +175,7 @@ class RetryConformance(Suite):
 
         assert store.release([old]) == 0
         with pytest.raises(ClaimLostError):
-            store.retry(old, Retry(after=MINUTE))
+            store.retry(old, Retry(after=_MINUTE))
         with pytest.raises(ClaimLostError):
             store.park(old, Park(error=error_text("late")))
 
@@ -196,7 +195,7 @@ class RetryConformance(Suite):
         given.appended("b")
         first, second = store.claim("G", given.worker())
 
-        store.retry(first, Retry(after=MINUTE, error=error_text(text)))
+        store.retry(first, Retry(after=_MINUTE, error=error_text(text)))
         store.park(second, Park(error=error_text(text)))
 
         for stream_id in ("a", "b"):
@@ -389,11 +388,11 @@ class ParkConformance(Suite):
         given.parked(stream_id="s1")
         given.parked(stream_id="s2")
 
-        assert not store.trip_breaker("G", more_than=2, within=MINUTE)
+        assert not store.trip_breaker("G", more_than=2, within=_MINUTE)
         assert given.group_status().status == "active"
         given.parked(stream_id="s3")
-        assert store.trip_breaker("G", more_than=2, within=MINUTE)
-        assert not store.trip_breaker("G", more_than=2, within=MINUTE)
+        assert store.trip_breaker("G", more_than=2, within=_MINUTE)
+        assert not store.trip_breaker("G", more_than=2, within=_MINUTE)
 
         assert given.group_status().status == "stopped"
         assert given.group_status().reason != ""

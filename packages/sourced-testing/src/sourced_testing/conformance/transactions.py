@@ -17,7 +17,7 @@ from sourced_testing.conformance._race import crashing
 __all__ = ["SharedConnectionConformance", "TransactionConformance", "UserTable"]
 
 
-class ChangedMindError(Exception):
+class _ChangedMindError(Exception):
     """What a caller raises to roll its transaction back."""
 
 
@@ -46,13 +46,13 @@ class TransactionConformance(Suite):
         given.group("G", "added", "add")
         given.appended("a", "removed")
 
-        with suppress(ChangedMindError), store.transaction() as transaction:
+        with suppress(_ChangedMindError), store.transaction() as transaction:
             transaction.append([message("a"), message("b")])
             transaction.schedule([ScheduledMessage(message=message("c"), due_at=store.now())])
             transaction.handle_now(
                 UnitOfWork(messages=(message("d", "add"),), handled={("G", "d"): frozenset()})
             )
-            raise ChangedMindError
+            raise _ChangedMindError
 
         assert [one.stream_id for one in given.log()] == ["a"]
         assert store.inspect.deliveries() == ()
@@ -231,10 +231,10 @@ class SharedConnectionConformance(Suite):
         with store.transaction() as transaction:
             user_table.insert(transaction.connection, "kept")
             transaction.append([message("a")])
-        with suppress(ChangedMindError), store.transaction() as transaction:
+        with suppress(_ChangedMindError), store.transaction() as transaction:
             user_table.insert(transaction.connection, "dropped")
             transaction.append([message("a")])
-            raise ChangedMindError
+            raise _ChangedMindError
 
         assert list(user_table.values()) == ["kept"]
         assert len(given.log()) == 1
@@ -263,10 +263,10 @@ class SharedConnectionConformance(Suite):
         with user_table.begin() as own:
             user_table.insert(own, "kept")
             store.bind(own).append([message("a")])
-        with suppress(ChangedMindError), user_table.begin() as own:
+        with suppress(_ChangedMindError), user_table.begin() as own:
             user_table.insert(own, "dropped")
             store.bind(own).append([message("b")])
-            raise ChangedMindError
+            raise _ChangedMindError
 
         assert list(user_table.values()) == ["kept"]
         assert given.drained() == [("a", 1)]
