@@ -6,6 +6,7 @@ counted on from there: nobody else can write until it ends.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,17 +14,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
     Insert,
     Select,
     Update,
-    and_,
     bindparam,
     func,
     insert,
     literal,
-    not_,
     select,
+    true,
     union_all,
     update,
 )
@@ -33,13 +32,12 @@ from sqlalchemy.sql import CompoundSelect
 from sourced._records import NewMessage, StoredMessage
 from sourced._store import Appended, Expectation, ExpectedSeq
 from sourced.errors import ConcurrencyError, DuplicateMessageError
-from sourced_sqlalchemy._keys import group_names
 from sourced_sqlalchemy._rows import message_row, stored_at
-from sourced_sqlalchemy._scope import Scope, many
+from sourced_sqlalchemy._scope import Scope, cell, many, rows_of
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Identifier, Moment
 
-__all__ = ["FRESH", "Handled", "Heads", "Repeats", "append", "fan_out", "read_heads", "write"]
+__all__ = ["FRESH", "Handled", "Heads", "Repeats", "append", "read_heads", "write"]
 
 Handled = Mapping[tuple[str, str], Collection[UUID]]
 """(group, stream) → ids of new messages that the group has handled itself."""
@@ -80,27 +78,44 @@ def write(
         return Appended(messages=())
     position, stream = scope.execute(_last_places(scope.tables)).one()
     heads.make(scope, dict.fromkeys(message.stream_id for message in messages), stream)
-    written, rows = [], []
+    written, rows, placed = [], [], []
     for place, message in enumerate(messages, position + 1):
         head = heads.advance(message)
         rows.append(message_row(message, stream=head.id, seq=head.seq, position=place))
         written.append(stored_at(message, seq=head.seq, position=place))
+        placed.append((message, head.id, head.seq))
     heads.save(scope)
     scope.execute_many(_insert_messages(scope.tables), rows)
-    return Appended(messages=tuple(written), groups=fan_out(scope, position, handled or {}))
+    return Appended(messages=tuple(written), groups=_fan_out(scope, placed, handled or {}))
 
 
-def fan_out(scope: Scope, after: int, handled: Handled) -> frozenset[str]:
-    """Make the deliveries of messages past a position; return the groups that gained one."""
-    statement = (
-        _fan_out(scope.tables, _not_handled(scope.tables, handled))
-        if any(handled.values())
-        else _fan_out_all(scope.tables)
-    )
-    made = set(scope.execute(statement, after=after, now=scope.now).scalars())
-    groups = group_names(scope, made)
+def _fan_out(
+    scope: Scope, placed: Sequence[tuple[NewMessage, int, int]], handled: Handled
+) -> frozenset[str]:
+    """Make deliveries at the first new message of each (group, stream) that has none."""
+    types = json.dumps(sorted({message.type for message, _, _ in placed}))
+    handling: dict[str, list[tuple[int, str]]] = {}
+    for type_, key, name in scope.execute(_handling(scope.tables), types=types):
+        handling.setdefault(type_, []).append((key, name))
+    first: dict[tuple[int, int], int] = {}
+    names: dict[int, str] = {}
+    for message, stream, seq in placed:
+        for key, name in handling.get(message.type, ()):
+            if message.id not in handled.get((name, message.stream_id), ()):
+                first.setdefault((key, stream), seq)
+                names[key] = name
+    made = _announced(scope, [(*place, seq) for place, seq in first.items()])
+    groups = frozenset(names[key] for key in made)
     scope.stirred.update(groups)
     return groups
+
+
+def _announced(scope: Scope, rows: Sequence[tuple[int, int, int]]) -> set[int]:
+    """Make deliveries of (group, stream, next seq) where there are none; return their groups."""
+    if not rows:
+        return set()
+    made = scope.execute(_announce(scope.tables), wanted=json.dumps(rows), now=scope.now)
+    return set(made.scalars())
 
 
 # --- heads ----------------------------------------------------------------------------------------
@@ -253,7 +268,7 @@ def _stored_ids(tables: Tables) -> CompoundSelect[Any]:
     ids = many("ids", Identifier)
     in_log = (
         select(m.id, s.stream_id, m.seq, m.type)
-        .join_from(tables.messages, tables.streams, s.id == m.stream)
+        .join_from(tables.messages, tables.streams, s.id == m.stream, isouter=True)
         .where(m.id.in_(ids))
     )
     scheduled = select(w.message_id, literal(""), literal(0), w.type).where(w.message_id.in_(ids))
@@ -277,44 +292,29 @@ def _insert_messages(tables: Tables) -> Insert:
 
 
 @cache
-def _fan_out_all(tables: Tables) -> sqlite.Insert:
-    return _fan_out(tables, [])
-
-
-def _fan_out(tables: Tables, conditions: Sequence[ColumnElement[bool]]) -> sqlite.Insert:
-    """The least new seq of each (group, stream), into deliveries that are not there yet."""
-    m, b, d = tables.messages.c, tables.subscriptions.c, tables.deliveries.c
-    causes = (
-        select(
-            b.group,
-            m.stream,
-            func.min(m.seq),
-            bindparam("now", type_=Moment),
-            *(literal(value, type_=d[name].type) for name, value in FRESH.items()),
-        )
-        .join_from(tables.messages, tables.subscriptions, b.type == m.type)
-        .where(m.position > bindparam("after"), *conditions)
-        .group_by(b.group, m.stream)
-        .order_by(func.min(m.position), b.group)
+def _handling(tables: Tables) -> Select[Any]:
+    b, g = tables.subscriptions.c, tables.groups.c
+    return (
+        select(b.type, g.id, g.name)
+        .join_from(tables.subscriptions, tables.groups, g.id == b.group)
+        .where(b.type.in_(select(rows_of("types").c.value)))
+        .order_by(g.id)
     )
-    columns = ["group", "stream", "next_seq", "ready_at", *FRESH]
+
+
+@cache
+def _announce(tables: Tables) -> sqlite.Insert:
+    d, wanted = tables.deliveries.c, rows_of("wanted")
+    rows = select(
+        *(cell(wanted, column) for column in range(3)),
+        bindparam("now", type_=Moment),
+        *(literal(value, type_=d[name].type) for name, value in FRESH.items()),
+    ).where(true())  # SQLite takes ON CONFLICT for a join condition unless WHERE comes before it
     return (
         sqlite.insert(tables.deliveries)
-        .from_select(columns, causes, include_defaults=False)
+        .from_select(
+            ["group", "stream", "next_seq", "ready_at", *FRESH], rows, include_defaults=False
+        )
         .on_conflict_do_nothing()
         .returning(d.group)
     )
-
-
-def _not_handled(tables: Tables, handled: Handled) -> list[ColumnElement[bool]]:
-    g, b, m = tables.groups.c, tables.subscriptions.c, tables.messages.c
-    return [
-        not_(
-            and_(
-                b.group == select(g.id).where(g.name == group).scalar_subquery(),
-                m.id.in_(list(ids)),
-            )
-        )
-        for (group, _), ids in handled.items()
-        if ids
-    ]

@@ -6,7 +6,18 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, Update, bindparam, exists, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    exists,
+    func,
+    select,
+    true,
+    update,
+)
 
 from sourced._store import Claim
 from sourced_sqlalchemy._scope import Scope, many
@@ -97,16 +108,28 @@ def _ready(tables: Tables, named: bool, *, suspect: bool) -> Select[Any]:
         select(
             d.id, s.stream_id, d.next_seq, d.attempts, d.replay_until, d.restarted, d.suspect
         )
-        .join_from(tables.deliveries, tables.streams, s.id == d.stream)
+        .join_from(tables.deliveries, tables.streams, s.id == d.stream, isouter=True)
         .where(d.group == active.scalar_subquery())
-        .where(d.worker.is_(None), d.parked_at.is_(None))
+        .where(*_claimable(tables, named))
         .where(d.ready_at <= bindparam("now", type_=Moment))
         .where(exists().where(w.id == bindparam("worker_id")))
-        .where(s.stream_id.in_(many("names")) if named else true())
         .where(true() if suspect else d.suspect.is_(False))
         .order_by(d.ready_at, d.id)
         .limit(bindparam("count"))
     )
+
+
+def _claimable(tables: Tables, named: bool) -> tuple[ColumnElement[bool], ...]:
+    """Neither claimed nor parked.
+
+    Said in the words of the partial index, it is walked in order of `ready_at`. For named streams
+    it is said otherwise, so that they are looked up instead, however much else is ready.
+    """
+    d, s = tables.deliveries.c, tables.streams.alias("named").c
+    if named:
+        keys = select(s.id).where(s.stream_id.in_(many("names")))
+        return d.stream.in_(keys), func.coalesce(d.worker, d.parked_at).is_(None)
+    return d.worker.is_(None), d.parked_at.is_(None)
 
 
 @cache

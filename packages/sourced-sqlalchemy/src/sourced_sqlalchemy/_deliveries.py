@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Delete, Select, Update, bindparam, delete, select, update
+from sqlalchemy import Delete, Select, Update, and_, bindparam, delete, select, update
 
 from sourced._store import Claim, Release, Then
 from sourced.errors import ClaimLostError
@@ -51,7 +51,7 @@ def read_deliveries(
     for start in range(0, len(names), _CHUNK):
         chunk = names[start : start + _CHUNK]
         rows = scope.execute(_deliveries_of(scope.tables), name=group, names=chunk)
-        found.update({row[0]: _delivery(row[1:]) for row in rows})
+        found.update({row[0]: _delivery(row[1:]) for row in rows if row[1] is not None})
     return found
 
 
@@ -118,11 +118,21 @@ def _delivery(row: Sequence[Any]) -> Delivery:
 
 @cache
 def _deliveries_of(tables: Tables) -> Select[Any]:
+    """Streams by name, each with the group's delivery or with none.
+
+    An outer join, because SQLite does not turn its order round: from the streams named to their
+    deliveries, never from all that is pending in the group.
+    """
     d, s = tables.deliveries.c, tables.streams.c
     return (
         select(s.stream_id, d.id, d.stream, *(d[name] for name in _MOVING))
-        .join_from(tables.streams, tables.deliveries, s.id == d.stream)
-        .where(d.group == group_key(tables), s.stream_id.in_(many("names")))
+        .join_from(
+            tables.streams,
+            tables.deliveries,
+            and_(d.group == group_key(tables), d.stream == s.id),
+            isouter=True,
+        )
+        .where(s.stream_id.in_(many("names")))
     )
 
 

@@ -124,14 +124,21 @@ def deliveries(
             *columns,
         )
         .join_from(tables.groups, tables.deliveries, d.group == g.id)
-        .join(tables.streams, s.id == d.stream)
+        .join(tables.streams, s.id == d.stream, isouter=True)
         .join(tables.workers, w.id == d.worker, isouter=True)
         .where(g.name == bindparam("group") if group else true())
-        .where(s.stream_id == bindparam("stream_id") if stream else true())
+        .where(*(_of_stream(tables) if stream else ()))
         .where(true() if states is None else or_(*(_is_in(d, state) for state in states)))
         .order_by(g.name, s.stream_id)
         .limit(bindparam("limit"))
     )
+
+
+def _of_stream(tables: Tables) -> tuple[ColumnElement[bool], ...]:
+    """One stream's deliveries, spelled so that each group's is looked up by (group, stream)."""
+    d, s, g = tables.deliveries.c, tables.streams.alias("named").c, tables.groups.alias("all").c
+    stream = select(s.id).where(s.stream_id == bindparam("stream_id")).scalar_subquery()
+    return d.group.in_(select(g.id)), d.stream == stream
 
 
 def _is_in(d: Any, state: str) -> ColumnElement[bool]:
@@ -223,9 +230,9 @@ def pending(tables: Tables, *, named: bool) -> Select[Any]:
             d.ready_at,
             w.name.label("worker_name"),
         )
-        .join_from(tables.messages, tables.subscriptions, b.type == m.type)
-        .join(tables.groups, g.id == b.group)
-        .join(tables.streams, s.id == m.stream)
+        .join_from(tables.messages, tables.subscriptions, b.type == m.type, isouter=True)
+        .join(tables.groups, g.id == b.group, isouter=True)
+        .join(tables.streams, s.id == m.stream, isouter=True)
         .join(tables.deliveries, and_(d.group == g.id, d.stream == m.stream), isouter=True)
         .join(tables.workers, w.id == d.worker, isouter=True)
         .where(m.correlation_id == bindparam("correlation_id", type_=Identifier))

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, func, select, true
+from sqlalchemy import Select, and_, bindparam, func, select, true
 
 from sourced._records import StoredMessage
 from sourced._store import LogPage, Snapshot, StreamPage
@@ -102,8 +102,10 @@ def read_snapshots(
 
 
 def _messages(tables: Tables) -> Select[Any]:
+    # An outer join: SQLite does not turn its order round, so messages are looked up first.
+    m, s = tables.messages.c, tables.streams.c
     return select(*message_columns(tables)).join_from(
-        tables.messages, tables.streams, tables.streams.c.id == tables.messages.c.stream
+        tables.messages, tables.streams, s.id == m.stream, isouter=True
     )
 
 
@@ -119,10 +121,11 @@ def _head(tables: Tables) -> Select[Any]:
 
 @cache
 def _of_stream(tables: Tables, *, typed: bool) -> Select[Any]:
-    m, s = tables.messages.c, tables.streams.c
+    m, s = tables.messages.c, tables.streams.alias("named").c
+    stream = select(s.id).where(s.stream_id == bindparam("stream_id")).scalar_subquery()
     return (
         _messages(tables)
-        .where(s.stream_id == bindparam("stream_id"))
+        .where(m.stream == stream)
         .where(m.seq > bindparam("after"), m.seq <= bindparam("upto"), _of_types(tables, typed))
         .order_by(m.seq)
         .limit(bindparam("count"))
@@ -168,7 +171,12 @@ def _snapshots(tables: Tables) -> Select[Any]:
     p, s = tables.snapshots.c, tables.streams.c
     return (
         select(s.stream_id, p.seq, p.state)
-        .join_from(tables.streams, tables.snapshots, p.stream == s.id)
+        .join_from(
+            tables.streams,
+            tables.snapshots,
+            and_(p.group == group_key(tables), p.stream == s.id),
+            isouter=True,
+        )
         .where(s.stream_id.in_(select(rows_of("wanted").c.value)))
-        .where(p.group == group_key(tables), p.version == bindparam("version"))
+        .where(p.version == bindparam("version"))
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, exists, or_, select, true, update
+from sqlalchemy import Select, Update, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.dialects import sqlite
 
 from sourced._store import Operator
@@ -107,7 +107,7 @@ def begin_reset(
     """Write down that a reset begins."""
     group = require_group(scope, name)
     check_filled(group)
-    pending = len(scope.execute(_rows_of_group(scope.tables), group=group.id).all())
+    pending = scope.execute(_count(scope.tables), group=group.id).scalar_one()
     record(
         scope,
         "reset",
@@ -191,9 +191,8 @@ def _covered(tables: Tables, *, named: bool) -> Select[Any]:
 
 
 @cache
-def _rows_of_group(tables: Tables) -> Select[Any]:
-    d = tables.deliveries.c
-    return select(d.id).where(d.group == bindparam("group"))
+def _count(tables: Tables) -> Select[Any]:
+    return select(func.count()).where(tables.deliveries.c.group == bindparam("group"))
 
 
 @cache

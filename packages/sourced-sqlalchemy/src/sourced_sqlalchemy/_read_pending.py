@@ -149,7 +149,7 @@ def _take_tails(
 def _collect(found: list[Found], mine: Sequence[int], rows: Iterable[Any]) -> None:
     for key, head, seq, position, type_, size in rows:
         one = found[mine[key]]
-        one.head = head
+        one.head = head or 0
         if seq is not None:
             one.places.append(Place(seq, position, type_, size))
     for one in found:
@@ -210,7 +210,7 @@ def _places(tables: Tables, types: Any) -> Select[Any]:
     return (
         select(wanted.c.key, s.seq, m.seq, m.position, m.type, m.size)
         .select_from(wanted)
-        .join(tables.streams, s.stream_id == cell(wanted, 0))
+        .join(tables.streams, s.stream_id == cell(wanted, 0), isouter=True)
         .join(tables.messages, m.position.in_(first), isouter=True)
     )
 
@@ -221,7 +221,7 @@ def _messages_at(tables: Tables) -> Select[Any]:
     m, s = tables.messages.c, tables.streams.c
     return (
         select(*message_columns(tables))
-        .join_from(tables.messages, tables.streams, s.id == m.stream)
+        .join_from(tables.messages, tables.streams, s.id == m.stream, isouter=True)
         .where(m.position.in_(select(wanted.c.value)))
     )
 

@@ -104,6 +104,7 @@ class Tables:
             "subscriptions",
             Column("type", Text, primary_key=True),
             Column("group", KEY, primary_key=True, autoincrement=False),
+            self._index("subscriptions_group", "group", "type"),
         )
 
     def _deliveries(self) -> Table:
