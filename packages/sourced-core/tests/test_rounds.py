@@ -351,6 +351,27 @@ def test_a_plain_reactor_acknowledges_a_prefix(app_on: AppFactory) -> None:
     assert app.store.inspect.progress("Half", "c-1").seq == 1
 
 
+@pytest.mark.parametrize("answer", [None, [Ack(99)], ["done"], 7], ids=str)
+def test_a_wrong_answer_of_a_plain_reactor_is_the_messages_failure(
+    app_on: AppFactory, answer: Any
+) -> None:
+    class Wrong:
+        group = "Wrong"
+        handles = (Added,)
+
+        def handle_batch(self, batch: Batch) -> Any:
+            return answer
+
+    app = app_on(Wrong())
+    app.append(Added(amount=1, total=1), to="c-1")
+
+    result = app.drain()
+
+    error = app.store.inspect.deliveries(group="Wrong")[0].error or ""
+    assert (result.handled, result.retried) == (0, 1)
+    assert "UsageError" in error
+
+
 def test_an_async_sync_of_a_plain_reactor_is_awaited_inside_the_commit(
     app_on: AppFactory,
 ) -> None:

@@ -39,13 +39,21 @@ def drain(
     with Session(engine, registry) as session, ThreadPoolExecutor(threads) as pool:
         run = _Pass(engine, session, entries, stopping)
         while True:
-            engine.store.reap(engine.settings.lease)
-            moved = engine.store.promote_due().moved
+            moved = _keep_house(engine)
             results = [run(0)] if threads == 1 else list(pool.map(run, range(threads)))
             for result in results:
                 total.add(result)
             if stopping() or not (moved or any(result.claimed for result in results)):
                 return total
+
+
+def _keep_house(engine: Engine) -> int:
+    """Free what the dead hold and promote what is due; return how many messages were promoted."""
+    lease = engine.settings.lease
+    poll = engine.store.poll(lease)
+    if poll.overdue:
+        engine.store.reap(lease)
+    return engine.store.promote_due().moved if poll.due else 0
 
 
 class _Pass:

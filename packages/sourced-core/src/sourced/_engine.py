@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from sourced._registry import Registered
 from sourced._settings import Settings
 from sourced._state_cache import StateCache
 from sourced._store import Pending, Store
+from sourced.errors import UsageError
 
 __all__ = ["UNREMEMBERED", "Engine", "logger"]
 
@@ -94,16 +96,19 @@ class Engine:
             except Exception:
                 logger.debug("group %s: handling streams one by one", entry.group, exc_info=True)
         results = [_attempt(entry.reactor.handle_batch, batch) for batch in batches]
-        waiting = [n for n, result in enumerate(results) if not isinstance(result, Sequence)]
+        waiting = [n for n, result in enumerate(results) if inspect.isawaitable(result)]
         if waiting:
             settled = self.runner.gather_all([results[n] for n in waiting])
             for n, result in zip(waiting, settled, strict=True):
-                results[n] = _or_fail(batches[n], result)
-        return results
+                results[n] = result
+        return [_outcomes(batch, result) for batch, result in zip(batches, results, strict=True)]
 
     def plan(self, batch: Batch, outcomes: Outcomes, undecoded: Fail | None) -> Plan:
         """Fold outcomes into a plan; a message that did not decode fails after all before it."""
-        plan = plan_of(batch, outcomes)
+        try:
+            plan = plan_of(batch, outcomes)
+        except UsageError as error:  # the reactor asked for something that cannot be
+            return Plan(batch, failure=(batch.messages[0].meta.seq or batch.head, error))
         if plan.failure is None and undecoded is not None:
             assert isinstance(undecoded.error, Exception)
             plan.failure = (undecoded.seq, undecoded.error)
@@ -166,12 +171,17 @@ def _attempt(handle: Callable[[Batch], Any], batch: Batch) -> Any:
     try:
         return handle(batch)
     except Exception as error:  # noqa: BLE001 - what user code raises is the message's failure
-        return _or_fail(batch, error)
+        return error
 
 
-def _or_fail(batch: Batch, result: Any) -> Any:
-    if isinstance(result, Exception):
-        return [Fail(batch.messages[0].meta.seq or batch.head, result)]
-    if isinstance(result, BaseException):
+def _outcomes(batch: Batch, result: Any) -> Outcomes:
+    """Return what a reactor asked for; what it raised, or a wrong answer, as a `Fail`."""
+    if isinstance(result, Sequence):
+        return result
+    if isinstance(result, BaseException) and not isinstance(result, Exception):
         raise result
-    return result
+    if not isinstance(result, Exception):
+        result = UsageError(
+            f"handle_batch returned {result!r:.100}; return a list of outcomes, such as [Ack(seq)]"
+        )
+    return [Fail(batch.messages[0].meta.seq or batch.head, result)]

@@ -89,17 +89,19 @@ def plan_of(batch: Batch, outcomes: Outcomes) -> Plan:
     """
     plan = Plan(batch)
     segment: list[Outcome] = []
+    first, last = (batch.messages[n].meta.seq or batch.head for n in (0, -1))
     for outcome in outcomes:
         if isinstance(outcome, Fail):
             plan.failure = (outcome.seq, _as_exception(outcome.error))
             return plan
         if not isinstance(outcome, Ack):
             segment.append(outcome)
+        elif not first <= outcome.seq <= last:
+            raise UsageError(f"{outcome!r} is outside of the batch, #{first} to #{last}")
         elif not _close(plan, segment, outcome.seq):
             return plan
         else:
             segment = []
-    last = batch.messages[-1].meta.seq or batch.head
     if plan.ack_seq is None or segment:
         _close(plan, segment, last if plan.ack_seq is None else plan.ack_seq)
     return plan
