@@ -12,7 +12,7 @@ import pytest
 from sourced._ids import new_id
 from sourced._limits import MAX_MESSAGE_BYTES
 from sourced._records import NewMessage, ScheduledMessage
-from sourced._store import Snapshot, Store, StreamCommit
+from sourced._store import Snapshot, Store
 from sourced.errors import CommitRefusedError, PayloadError
 from sourced_testing.conformance._given import Given, Suite, message
 
@@ -159,16 +159,20 @@ class DataConformance(Suite):
         given.appended("a")
         claim = given.claimed()
         large = message("b", "large", payload=json.dumps({"text": "x" * MAX_MESSAGE_BYTES}))
-        part = StreamCommit(claim=claim, ack_seq=1, append=(large,))
+        later = ScheduledMessage(message=large, due_at=store.now())
 
         with pytest.raises(PayloadError) as refused:
             store.append([message("c"), large])
-        with pytest.raises(CommitRefusedError) as named:
-            store.commit(claim.worker, [part])
+        with pytest.raises(PayloadError):
+            store.schedule([later])
+        for outputs in ({"append": (large,)}, {"schedule": (later,)}):
+            with pytest.raises(CommitRefusedError) as named:
+                given.acked(claim, 1, **outputs)
+            assert isinstance(named.value.failures["a"], PayloadError)
 
         assert refused.value.type == "large"
-        assert isinstance(named.value.failures["a"], PayloadError)
         assert len(given.log()) == 1
+        assert store.inspect.schedule() == ()
         assert given.row().worker == claim.worker
 
     def test_what_is_scheduled_is_read_back_equal(self, store: Store, given: Given) -> None:
