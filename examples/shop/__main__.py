@@ -1,0 +1,103 @@
+"""The demonstration: a file of commands, several workers, and totals that are checked.
+
+    python -m examples.shop [--store sqlite:///shop.db] [--workers 3]
+
+Run it again: it changes nothing.
+"""
+
+import argparse
+import sys
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from examples.shop import work
+from examples.shop.command_file import read_lines
+from examples.shop.intake import Intake, take_in
+from examples.shop.report import report
+from examples.shop.shop import DEFAULT_STORE, Shop, open_shop
+from sqlalchemy.engine import make_url
+
+COMMANDS = Path(__file__).with_name("commands.jsonl")
+
+
+def main() -> int:
+    """Run the demonstration; return 0 if its checks passed."""
+    given = _arguments()
+    if given.fresh:
+        _forget(given.store)
+    shop = open_shop(given.store)
+    with shop.app:
+        shop.install()
+        intake = _intake(shop, given.commands)
+        _handle(shop, given)
+        passed = report(shop, intake)
+    print("\nAll checks passed." if passed else "\nA check failed.")
+    return 0 if passed else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.shop",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--store", default=DEFAULT_STORE, help="a URL, or memory:// (%(default)s)")
+    parser.add_argument("--commands", type=Path, default=COMMANDS, help="a file of JSON lines")
+    parser.add_argument("--workers", type=int, default=3, help="processes (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of each process (%(default)s)")
+    parser.add_argument("--fresh", action="store_true", help="forget what the store holds, first")
+    return parser.parse_args()
+
+
+def _intake(shop: Shop, commands: Path) -> Intake:
+    """Record all commands before the first is handled.
+
+    So each payment's card stands before the end of its time to pay, however slow the workers are:
+    see `orders.Order.ask`.
+    """
+    began = time.monotonic()
+    with commands.open() as lines:
+        intake = take_in(shop.app, read_lines(lines))
+    _tell(f"{intake.lines:,} lines read in {time.monotonic() - began:.1f} s")
+    return intake
+
+
+def _handle(shop: Shop, given: argparse.Namespace) -> None:
+    began, before = time.monotonic(), shop.app.store.inspect.status().messages
+    with _workers(shop, given):
+        work.wait_until_quiet(shop.app, _progress)
+    seconds = time.monotonic() - began
+    more = shop.app.store.inspect.status().messages - before
+    _tell(f"{more:,} more messages caused and handled in {seconds:.1f} s")
+
+
+def _workers(shop: Shop, given: argparse.Namespace) -> AbstractContextManager[None]:
+    if given.store.startswith("memory:"):
+        return work.thread(shop.app, threads=given.threads)
+    return work.processes(given.store, count=given.workers, threads=given.threads)
+
+
+def _forget(store: str) -> None:
+    """Delete the files of a SQLite store."""
+    if store.startswith("memory:"):
+        return
+    database = make_url(store).database
+    assert database is not None, f"{store} names no file"
+    for suffix in ("", "-wal", "-shm"):
+        Path(database + suffix).unlink(missing_ok=True)
+
+
+def _progress(pending: int, scheduled: int) -> None:
+    """Show how far it is, where somebody is watching."""
+    if sys.stderr.isatty():
+        line = f"{pending:,} messages pending, {scheduled:,} scheduled"
+        print(f"\r{line:60}", end="" if pending or scheduled else "\r", file=sys.stderr, flush=True)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

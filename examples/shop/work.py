@@ -1,0 +1,89 @@
+"""Has the commands handled: by worker processes, or by threads where the store is in memory."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from examples.shop.worker import work
+
+from sourced import App
+
+ROOT = Path(__file__).parents[2]
+PAUSE = 0.1
+PATIENCE = 120.0
+
+Progress = Callable[[int, int], None]
+"""Told how many messages are pending, and how many wait for their time."""
+
+
+class StuckError(RuntimeError):
+    """Nothing has moved for a long time; says what is in the way."""
+
+
+def start_worker(store: str, *, threads: int = 1, lease: float = 15.0) -> subprocess.Popen[bytes]:
+    """Start one worker process on a store."""
+    command = [sys.executable, "-m", "examples.shop.worker", "--store", store]
+    command += ["--threads", str(threads), "--lease", str(lease)]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+
+
+@contextmanager
+def processes(store: str, *, count: int, threads: int = 1) -> Iterator[None]:
+    """Keep worker processes running while inside."""
+    running = [start_worker(store, threads=threads) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+@contextmanager
+def thread(app: App, *, threads: int = 1) -> Iterator[None]:
+    """Keep a worker running in this process while inside."""
+    ended = threading.Event()
+    worker = threading.Thread(target=work, args=(app, ended), kwargs={"threads": threads})
+    worker.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        worker.join()
+
+
+def wait_until_quiet(app: App, progress: Progress | None = None) -> None:
+    """Wait until no group has anything left to handle and nothing waits for its time.
+
+    Raises:
+        StuckError: nothing has moved for two minutes.
+    """
+    clock, inspect = app.clock, app.store.inspect
+    last, moved_at = inspect.status(), clock.monotonic()
+    while last.deliveries or last.scheduled:
+        if progress is not None:
+            progress(sum(group.pending for group in inspect.groups()), last.scheduled)
+        clock.sleep(PAUSE)
+        now = inspect.status()
+        if now != last:
+            last, moved_at = now, clock.monotonic()
+        elif clock.monotonic() - moved_at > PATIENCE:
+            raise StuckError(_what_is_in_the_way(app))
+    if progress is not None:
+        progress(0, 0)
+
+
+def _what_is_in_the_way(app: App) -> str:
+    stuck = app.store.inspect.deliveries(limit=5)
+    if not stuck:
+        return "scheduled messages do not come due"
+    return "\n".join(
+        f"group {one.group} is {one.state} at #{one.next_seq} of {one.stream_id}: {one.error}"
+        for one in stuck
+    )
