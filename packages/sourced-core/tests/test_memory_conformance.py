@@ -1,0 +1,125 @@
+"""The memory store keeps what the port promises: the conformance suite, class by class."""
+
+from __future__ import annotations
+
+import pytest
+
+from sourced._inspect import Inspect
+from sourced._store import Store, Transaction
+from sourced.memory import MemoryStore
+from sourced_testing import FakeClock, conformance
+from sourced_testing.conformance import (
+    AckConformance,
+    AppendConformance,
+    ClaimConformance,
+    CommitConformance,
+    DataConformance,
+    FaultsConformance,
+    FencingConformance,
+    HandleNowConformance,
+    HintsConformance,
+    InspectConformance,
+    LeaseConformance,
+    ParkConformance,
+    PendingConformance,
+    PollConformance,
+    ReadConformance,
+    RegisterConformance,
+    ReplayConformance,
+    ResetConformance,
+    RetryConformance,
+    ScheduleConformance,
+    SchemaConformance,
+    TransactionConformance,
+)
+
+# There is no connection in memory that could hold rows of the user's own.
+NOT_FOR_MEMORY = {"SharedConnectionConformance"}
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> MemoryStore:
+    return MemoryStore(clock=clock)
+
+
+class TestAck(AckConformance): ...
+
+
+class TestAppend(AppendConformance): ...
+
+
+class TestClaim(ClaimConformance): ...
+
+
+class TestCommit(CommitConformance): ...
+
+
+class TestData(DataConformance): ...
+
+
+class TestFaults(FaultsConformance): ...
+
+
+class TestFencing(FencingConformance): ...
+
+
+class TestHandleNow(HandleNowConformance): ...
+
+
+class TestHints(HintsConformance): ...
+
+
+class TestInspect(InspectConformance): ...
+
+
+class TestLease(LeaseConformance): ...
+
+
+class TestPark(ParkConformance): ...
+
+
+class TestPending(PendingConformance): ...
+
+
+class TestPoll(PollConformance): ...
+
+
+class TestRead(ReadConformance): ...
+
+
+class TestRegister(RegisterConformance): ...
+
+
+class TestReplay(ReplayConformance): ...
+
+
+class TestReset(ResetConformance): ...
+
+
+class TestRetry(RetryConformance): ...
+
+
+class TestSchedule(ScheduleConformance): ...
+
+
+class TestSchema(SchemaConformance): ...
+
+
+class TestTransaction(TransactionConformance): ...
+
+
+def test_every_class_of_the_suite_is_run_here() -> None:
+    here = {base.__name__ for case in globals().values() for base in getattr(case, "__bases__", ())}
+    suites = {name for name in conformance.__all__ if name.endswith("Conformance")}
+
+    assert suites - NOT_FOR_MEMORY <= here
+
+
+def test_the_store_is_one_by_its_types(store: MemoryStore) -> None:
+    port: Store = store
+    inspect: Inspect = store.inspect
+    with store.transaction() as transaction:
+        verbs: Transaction = transaction
+
+        assert verbs.connection is None
+    assert port.inspect is inspect
