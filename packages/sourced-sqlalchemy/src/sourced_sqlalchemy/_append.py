@@ -10,12 +10,12 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
+    Executable,
     Insert,
-    Select,
     Update,
     bindparam,
     func,
@@ -27,13 +27,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql import CompoundSelect
 
-from sourced._records import NewMessage, StoredMessage
+from sourced._records import NewMessage
 from sourced._store import Appended, Expectation, ExpectedSeq
 from sourced.errors import ConcurrencyError, DuplicateMessageError
 from sourced_sqlalchemy._rows import message_row, stored_at
-from sourced_sqlalchemy._scope import Scope, cell, many, rows_of
+from sourced_sqlalchemy._scope import AnySelect, Scope, cell, many, rows_of
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Identifier, Moment
 
@@ -77,7 +76,7 @@ def write(
     if not messages:
         return Appended(messages=())
     position, stream = scope.execute(_last_places(scope.tables)).one()
-    heads.make(scope, dict.fromkeys(message.stream_id for message in messages), stream)
+    heads.make(dict.fromkeys(message.stream_id for message in messages), stream)
     written, rows, placed = [], [], []
     for place, message in enumerate(messages, position + 1):
         head = heads.advance(message)
@@ -175,7 +174,7 @@ class Heads:
             head.seq += 1
             self._added.setdefault(message.stream_id, []).append(message.type)
 
-    def make(self, scope: Scope, stream_ids: Iterable[str], last: int) -> None:
+    def make(self, stream_ids: Iterable[str], last: int) -> None:
         """Give surrogate keys to the streams that have none, counting on from `last`."""
         for stream_id in stream_ids:
             head = self._heads.setdefault(stream_id, Head(0, 0))
@@ -239,20 +238,20 @@ class Repeats:
 
 
 @cache
-def _heads(tables: Tables) -> Select[Any]:
+def _heads(tables: Tables) -> AnySelect:
     s = tables.streams.c
     return select(s.id, s.stream_id, s.seq).where(s.stream_id.in_(many("names")))
 
 
 @cache
-def _last_places(tables: Tables) -> Select[Any]:
+def _last_places(tables: Tables) -> AnySelect:
     position = select(func.coalesce(func.max(tables.messages.c.position), 0)).scalar_subquery()
     stream = select(func.coalesce(func.max(tables.streams.c.id), 0)).scalar_subquery()
     return select(position, stream)
 
 
 @cache
-def _type_since(tables: Tables) -> Select[Any]:
+def _type_since(tables: Tables) -> AnySelect:
     m = tables.messages.c
     return (
         select(m.seq)
@@ -263,7 +262,7 @@ def _type_since(tables: Tables) -> Select[Any]:
 
 
 @cache
-def _stored_ids(tables: Tables) -> CompoundSelect[Any]:
+def _stored_ids(tables: Tables) -> Executable:
     m, s, w = tables.messages.c, tables.streams.c, tables.schedule.c
     ids = many("ids", Identifier)
     in_log = (
@@ -292,7 +291,7 @@ def _insert_messages(tables: Tables) -> Insert:
 
 
 @cache
-def _handling(tables: Tables) -> Select[Any]:
+def _handling(tables: Tables) -> AnySelect:
     b, g = tables.subscriptions.c, tables.groups.c
     return (
         select(b.type, g.id, g.name)
@@ -303,7 +302,7 @@ def _handling(tables: Tables) -> Select[Any]:
 
 
 @cache
-def _announce(tables: Tables) -> sqlite.Insert:
+def _announce(tables: Tables) -> Executable:
     d, wanted = tables.deliveries.c, rows_of("wanted")
     rows = select(
         *(cell(wanted, column) for column in range(3)),

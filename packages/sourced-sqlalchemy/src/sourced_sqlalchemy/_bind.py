@@ -3,8 +3,8 @@
 `store.transaction()` begins with BEGIN IMMEDIATE. `store.bind(…)` joins what the caller began, and
 meets the driver there as SQLAlchemy sets it up by default: `sqlite3` emits no BEGIN before a SELECT
 or a SAVEPOINT, and a savepoint outside a transaction commits when it is released. So where no
-transaction has begun on the driver's side, a verb begins it, with BEGIN IMMEDIATE. Where one has, as a
-reader, its first write fails at once if somebody else wrote meanwhile; no waiting would help it.
+transaction has begun on the driver's side, a verb begins it, with BEGIN IMMEDIATE. Where one has,
+as a reader, its first write fails at once if somebody else wrote meanwhile; no waiting would help.
 """
 
 from __future__ import annotations

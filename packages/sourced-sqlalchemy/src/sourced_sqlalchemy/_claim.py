@@ -8,8 +8,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Row,
-    Select,
     Update,
     bindparam,
     exists,
@@ -20,7 +18,7 @@ from sqlalchemy import (
 )
 
 from sourced._store import Claim
-from sourced_sqlalchemy._scope import Scope, many
+from sourced_sqlalchemy._scope import AnyRow, AnySelect, Scope, many
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Moment
 
@@ -62,7 +60,7 @@ def _candidates_for(
     worker_id: str,
     max_streams: int,
     stream_ids: Collection[str] | None,
-) -> Sequence[Row[Any]]:
+) -> Sequence[AnyRow]:
     """Return what may be claimed now: a suspect one alone, or none of them."""
     values: dict[str, Any] = {
         "name": group,
@@ -83,7 +81,7 @@ def _candidates_for(
     return rows
 
 
-def _claimed(row: Row[Any], group: str, worker_id: str, epoch: int) -> Claim:
+def _claimed(row: AnyRow, group: str, worker_id: str, epoch: int) -> Claim:
     return Claim(
         group=group,
         stream_id=row.stream_id,
@@ -101,13 +99,11 @@ def _claimed(row: Row[Any], group: str, worker_id: str, epoch: int) -> Claim:
 
 
 @cache
-def _ready(tables: Tables, named: bool, *, suspect: bool) -> Select[Any]:
+def _ready(tables: Tables, named: bool, *, suspect: bool) -> AnySelect:
     d, s, g, w = tables.deliveries.c, tables.streams.c, tables.groups.c, tables.workers.c
     active = select(g.id).where(g.name == bindparam("name"), g.status == "active")
     return (
-        select(
-            d.id, s.stream_id, d.next_seq, d.attempts, d.replay_until, d.restarted, d.suspect
-        )
+        select(d.id, s.stream_id, d.next_seq, d.attempts, d.replay_until, d.restarted, d.suspect)
         .join_from(tables.deliveries, tables.streams, s.id == d.stream, isouter=True)
         .where(d.group == active.scalar_subquery())
         .where(*_claimable(tables, named))

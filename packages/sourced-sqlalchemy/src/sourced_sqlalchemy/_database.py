@@ -42,7 +42,7 @@ _DURABILITY = "sourced_durability"
 
 def raw_of(connection: Connection) -> sqlite3.Connection:
     """Return the driver's own connection."""
-    raw = connection.connection.dbapi_connection
+    raw: Any = connection.connection.dbapi_connection
     assert isinstance(raw, sqlite3.Connection)
     return raw
 
@@ -239,7 +239,7 @@ class Database:
             )
 
     def begin_writing(self, connection: Connection) -> None:
-        """Begin a transaction with the write lock on a connection, this database's or a caller's."""
+        """Begin a transaction with the write lock, on this database's connection or a caller's."""
         raw = raw_of(connection)
         self._patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
 
@@ -261,7 +261,7 @@ def _begin_reading(connection: Connection) -> None:
 
 def _engine(
     creator: Callable[[], sqlite3.Connection],
-    pool: type[QueuePool] | type[StaticPool],
+    pool: type[QueuePool | StaticPool],
     begin: Callable[[Connection], None],
     pool_size: int = 0,
 ) -> Engine:

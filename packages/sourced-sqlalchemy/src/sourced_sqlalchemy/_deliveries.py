@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Delete, Select, Update, and_, bindparam, delete, select, update
+from sqlalchemy import Delete, Update, and_, bindparam, delete, select, update
 
 from sourced._store import Claim, Release, Then
 from sourced.errors import ClaimLostError
 from sourced_sqlalchemy._keys import group_key
-from sourced_sqlalchemy._scope import Scope, cell, many, rows_of
+from sourced_sqlalchemy._scope import AnySelect, Scope, cell, many, rows_of
 from sourced_sqlalchemy._settle import Delivery, settle
 from sourced_sqlalchemy._tables import Tables
 
@@ -42,9 +42,7 @@ _MOVING = (
 """The columns that change while a delivery lives."""
 
 
-def read_deliveries(
-    scope: Scope, group: str, stream_ids: Collection[str]
-) -> dict[str, Delivery]:
+def read_deliveries(scope: Scope, group: str, stream_ids: Collection[str]) -> dict[str, Delivery]:
     """Return a group's deliveries of streams, by stream id, where there are any."""
     found: dict[str, Delivery] = {}
     names = sorted(set(stream_ids))
@@ -117,7 +115,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
 
 
 @cache
-def _deliveries_of(tables: Tables) -> Select[Any]:
+def _deliveries_of(tables: Tables) -> AnySelect:
     """Streams by name, each with the group's delivery or with none.
 
     An outer join, because SQLite does not turn its order round: from the streams named to their
@@ -138,7 +136,7 @@ def _deliveries_of(tables: Tables) -> Select[Any]:
 
 @cache
 def _move_delivery(tables: Tables) -> Update:
-    values = {name: bindparam(f"to_{name}") for name in _MOVING}
+    values: dict[str, Any] = {name: bindparam(f"to_{name}") for name in _MOVING}
     return (
         update(tables.deliveries).where(tables.deliveries.c.id == bindparam("key")).values(values)
     )
@@ -150,7 +148,7 @@ def _delete_delivery(tables: Tables) -> Delete:
 
 
 @cache
-def _next_handled(tables: Tables) -> Select[Any]:
+def _next_handled(tables: Tables) -> AnySelect:
     """The next message of a group's types in each of many streams, each by (stream, seq)."""
     m, b = tables.messages.c, tables.subscriptions.c
     wanted = rows_of("wanted")

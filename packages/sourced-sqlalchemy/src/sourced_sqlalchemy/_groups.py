@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Delete, Row, Select, Update, bindparam, delete, exists, func, select, update
+from sqlalchemy import Delete, Update, bindparam, delete, exists, func, select, update
 
+from sourced._inspect import GroupState
 from sourced._store import Operator
 from sourced.errors import BusyError, UnknownGroupError
 from sourced_sqlalchemy._operations import record
-from sourced_sqlalchemy._scope import Scope, many
+from sourced_sqlalchemy._scope import AnyRow, AnySelect, Scope, many
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Moment
 
@@ -38,7 +39,7 @@ class Group:
 
     id: int
     name: str
-    status: str
+    status: GroupState
     reason: str
     since: datetime
     fill_after: int | None
@@ -79,7 +80,7 @@ def types_of(scope: Scope, group: Group) -> frozenset[str]:
     return frozenset(scope.execute(_types(scope.tables), group=group.id).scalars())
 
 
-def change_status(scope: Scope, group: Group, status: str, reason: str = "") -> None:
+def change_status(scope: Scope, group: Group, status: GroupState, reason: str = "") -> None:
     """Write a group's status, with the moment since when it has it."""
     since = group.since if group.status == status else scope.now
     scope.execute(
@@ -97,7 +98,7 @@ def stop(scope: Scope, name: str, by: Operator | None) -> None:
 def start(scope: Scope, name: str, by: Operator | None) -> None:
     """Let a stopped group be claimed again, or be filled to the end first."""
     group = require_group(scope, name)
-    status = "active" if group.fill_upto is None else "filling"
+    status: GroupState = "active" if group.fill_upto is None else "filling"
     change_status(scope, group, status)
     record(scope, "start", name, by, before=group.status, after=status)
     scope.stirred.add(name)
@@ -141,7 +142,7 @@ def remove(scope: Scope, name: str, by: Operator | None) -> None:
     record(scope, "remove", name, by, before=before, after="removed")
 
 
-def _group(row: Row[Any]) -> Group:
+def _group(row: AnyRow) -> Group:
     return Group(**row._asdict())
 
 
@@ -153,24 +154,26 @@ def _listed(types: Collection[str]) -> str:
 
 
 @cache
-def _by_name(tables: Tables) -> Select[Any]:
+def _by_name(tables: Tables) -> AnySelect:
     return select(*tables.groups.c).where(tables.groups.c.name == bindparam("name"))
 
 
 @cache
-def _types(tables: Tables) -> Select[Any]:
+def _types(tables: Tables) -> AnySelect:
     b = tables.subscriptions.c
     return select(b.type).where(b.group == bindparam("group"))
 
 
 @cache
 def _change(tables: Tables) -> Update:
-    values = {name: bindparam(f"to_{name}") for name in ("status", "reason", "since")}
+    values: dict[str, Any] = {
+        name: bindparam(f"to_{name}") for name in ("status", "reason", "since")
+    }
     return update(tables.groups).where(tables.groups.c.id == bindparam("key")).values(values)
 
 
 @cache
-def _parked_since(tables: Tables) -> Select[Any]:
+def _parked_since(tables: Tables) -> AnySelect:
     d = tables.deliveries.c
     return select(func.count()).where(
         d.group == bindparam("group"),

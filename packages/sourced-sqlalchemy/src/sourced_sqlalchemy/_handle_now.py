@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from sourced._faults import reach
 from sourced._records import NewMessage
@@ -18,7 +17,7 @@ from sourced_sqlalchemy._commit import run_sync, save_snapshots
 from sourced_sqlalchemy._deliveries import read_deliveries
 from sourced_sqlalchemy._groups import Group, check_filled, require_group
 from sourced_sqlalchemy._schedule import insert_scheduled
-from sourced_sqlalchemy._scope import Scope, many
+from sourced_sqlalchemy._scope import AnySelect, Scope, many
 from sourced_sqlalchemy._settle import Delivery
 from sourced_sqlalchemy._tables import Tables
 
@@ -103,7 +102,7 @@ def _handling(scope: Scope, messages: Iterable[NewMessage]) -> dict[str, list[st
 
 
 @cache
-def _groups_by_type(tables: Tables) -> Select[Any]:
+def _groups_by_type(tables: Tables) -> AnySelect:
     b, g = tables.subscriptions.c, tables.groups.c
     return (
         select(b.type, g.name)

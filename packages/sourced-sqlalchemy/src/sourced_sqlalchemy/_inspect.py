@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
-
 from sourced._inspect import (
     PENDING_BOUND,
     DeliveryState,
@@ -28,7 +26,7 @@ from sourced_sqlalchemy import _inspect_statements as statements
 from sourced_sqlalchemy._deliveries import read_deliveries
 from sourced_sqlalchemy._groups import require_group
 from sourced_sqlalchemy._rows import waiting
-from sourced_sqlalchemy._scope import Scope
+from sourced_sqlalchemy._scope import AnyRow, Scope
 
 __all__ = ["SQLAlchemyInspect"]
 
@@ -154,7 +152,7 @@ class SQLAlchemyInspect:
             return StoreStatus(**row._asdict())
 
 
-def _group(row: Row[Any], types: frozenset[str]) -> GroupStatus:
+def _group(row: AnyRow, types: frozenset[str]) -> GroupStatus:
     return GroupStatus(
         name=row.name,
         status=row.status,
@@ -171,7 +169,7 @@ def _group(row: Row[Any], types: frozenset[str]) -> GroupStatus:
     )
 
 
-def _delivery(row: Row[Any], now: datetime) -> DeliveryStatus:
+def _delivery(row: AnyRow, now: datetime) -> DeliveryStatus:
     return DeliveryStatus(
         group=row.group,
         stream_id=row.stream_id,
@@ -193,7 +191,7 @@ def _delivery(row: Row[Any], now: datetime) -> DeliveryStatus:
     )
 
 
-def _pending(row: Row[Any], now: datetime) -> PendingMessage:
+def _pending(row: AnyRow, now: datetime) -> PendingMessage:
     announced = row.next_seq is not None and row.next_seq <= row.seq
     state: DeliveryState = _state(row, now) if announced else "ready"
     return PendingMessage(
@@ -208,12 +206,12 @@ def _pending(row: Row[Any], now: datetime) -> PendingMessage:
     )
 
 
-def _worker(row: Row[Any]) -> WorkerStatus:
+def _worker(row: AnyRow) -> WorkerStatus:
     handles = {group: frozenset(types) for group, types in json.loads(row.handles).items()}
     return WorkerStatus(**{**row._asdict(), "handles": handles})
 
 
-def _state(row: Row[Any], now: datetime) -> DeliveryState:
+def _state(row: AnyRow, now: datetime) -> DeliveryState:
     if row.parked_at is not None:
         return "parked"
     if row.worker is not None:

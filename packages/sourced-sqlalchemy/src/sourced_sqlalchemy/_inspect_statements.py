@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
     and_,
     bindparam,
     exists,
@@ -18,7 +17,7 @@ from sqlalchemy import (
     true,
 )
 
-from sourced_sqlalchemy._scope import rows_of
+from sourced_sqlalchemy._scope import AnySelect, rows_of
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Identifier, Moment
 
@@ -50,7 +49,7 @@ def _listed(name: str) -> Any:
 
 
 @cache
-def groups(tables: Tables, *, named: bool) -> Select[Any]:
+def groups(tables: Tables, *, named: bool) -> AnySelect:
     """Every group with counts of its deliveries and, up to a bound, of what it will handle."""
     g, d, m = tables.groups.c, tables.deliveries.c, tables.messages.c
     running = d.parked_at.is_(None)
@@ -73,7 +72,9 @@ def groups(tables: Tables, *, named: bool) -> Select[Any]:
         .join_from(
             tables.deliveries,
             tables.messages,
-            and_(m.stream == d.stream, m.seq >= d.next_seq, m.type.in_(own.correlate(tables.groups))),
+            and_(
+                m.stream == d.stream, m.seq >= d.next_seq, m.type.in_(own.correlate(tables.groups))
+            ),
         )
         .where(d.group == g.id, running)
         .limit(bindparam("bound"))
@@ -102,7 +103,7 @@ def groups(tables: Tables, *, named: bool) -> Select[Any]:
 
 
 @cache
-def subscriptions(tables: Tables) -> Select[Any]:
+def subscriptions(tables: Tables) -> AnySelect:
     """Every (group, type)."""
     b = tables.subscriptions.c
     return select(b.group, b.type)
@@ -111,7 +112,7 @@ def subscriptions(tables: Tables) -> Select[Any]:
 @cache
 def deliveries(
     tables: Tables, *, group: bool, stream: bool, states: tuple[str, ...] | None
-) -> Select[Any]:
+) -> AnySelect:
     """Deliveries with their group, head and holder, by (group, stream)."""
     d, s, g, w = tables.deliveries.c, tables.streams.c, tables.groups.c, tables.workers.c
     columns = [c for c in d if c.name not in {"id", "group", "stream"}]
@@ -150,7 +151,7 @@ def _is_in(d: Any, state: str) -> ColumnElement[bool]:
     return and_(d.parked_at.is_(None), d.worker.is_(None), moment)
 
 
-def _stream_statuses(tables: Tables) -> Select[Any]:
+def _stream_statuses(tables: Tables) -> AnySelect:
     s, m = tables.streams.c, tables.messages.c
     return select(
         s.stream_id,
@@ -162,7 +163,7 @@ def _stream_statuses(tables: Tables) -> Select[Any]:
 
 
 @cache
-def streams(tables: Tables, *, ends: bool) -> Select[Any]:
+def streams(tables: Tables, *, ends: bool) -> AnySelect:
     """Streams from one name on, up to another."""
     s = tables.streams.c
     return (
@@ -175,7 +176,7 @@ def streams(tables: Tables, *, ends: bool) -> Select[Any]:
 
 
 @cache
-def recent_streams(tables: Tables) -> Select[Any]:
+def recent_streams(tables: Tables) -> AnySelect:
     """Streams by their last message, newest first."""
     m = tables.messages.c
     last = select(func.max(m.position)).scalar_subquery()
@@ -188,7 +189,7 @@ def recent_streams(tables: Tables) -> Select[Any]:
 
 
 @cache
-def workers(tables: Tables) -> Select[Any]:
+def workers(tables: Tables) -> AnySelect:
     """Workers with the number of their claims."""
     w, d = tables.workers.c, tables.deliveries.c
     claims = select(func.count()).where(d.worker == w.id).correlate(tables.workers)
@@ -198,21 +199,21 @@ def workers(tables: Tables) -> Select[Any]:
 
 
 @cache
-def schedule(tables: Tables) -> Select[Any]:
+def schedule(tables: Tables) -> AnySelect:
     """Scheduled messages, those set aside included."""
     w = tables.schedule.c
     return select(*tables.schedule.c).order_by(w.due_at, w.id).limit(bindparam("limit"))
 
 
 @cache
-def operations(tables: Tables) -> Select[Any]:
+def operations(tables: Tables) -> AnySelect:
     """What operators did, newest first."""
     o = tables.operations.c
     return select(*tables.operations.c).order_by(o.id.desc()).limit(bindparam("limit"))
 
 
 @cache
-def pending(tables: Tables, *, named: bool) -> Select[Any]:
+def pending(tables: Tables, *, named: bool) -> AnySelect:
     """Messages of a correlation that groups have still to handle, by (position, group)."""
     m, b, g = tables.messages.c, tables.subscriptions.c, tables.groups.c
     s, d, w = tables.streams.c, tables.deliveries.c, tables.workers.c
@@ -264,14 +265,14 @@ def _is_unfilled(tables: Tables) -> ColumnElement[bool]:
 
 
 @cache
-def head(tables: Tables) -> Select[Any]:
+def head(tables: Tables) -> AnySelect:
     """The head of a stream."""
     s = tables.streams.c
     return select(s.seq).where(s.stream_id == bindparam("stream_id"))
 
 
 @cache
-def status(tables: Tables) -> Select[Any]:
+def status(tables: Tables) -> AnySelect:
     """The size of the store.
 
     Streams and messages are numbered without holes and never deleted, so the last number is how

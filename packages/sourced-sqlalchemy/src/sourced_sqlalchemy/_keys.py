@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cache
-from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, bindparam, select
+from sqlalchemy import ColumnElement, bindparam, select
 
-from sourced_sqlalchemy._scope import Scope, many
+from sourced_sqlalchemy._scope import AnySelect, Scope, many
 from sourced_sqlalchemy._tables import Tables
 
 __all__ = ["group_key", "group_names"]
 
 
-def group_key(tables: Tables, parameter: str = "name") -> ScalarSelect[Any]:
-    """Return the surrogate key of the group whose name is the parameter, for a statement."""
+def group_key(tables: Tables) -> ColumnElement[Any]:
+    """Return the surrogate key of the group whose name is the parameter `name`."""
     g = tables.groups.c
-    return select(g.id).where(g.name == bindparam(parameter)).scalar_subquery()
+    return select(g.id).where(g.name == bindparam("name")).scalar_subquery()
 
 
 def group_names(scope: Scope, keys: Collection[int]) -> frozenset[str]:
@@ -28,6 +27,6 @@ def group_names(scope: Scope, keys: Collection[int]) -> frozenset[str]:
 
 
 @cache
-def _names(tables: Tables) -> Select[Any]:
+def _names(tables: Tables) -> AnySelect:
     g = tables.groups.c
     return select(g.name).where(g.id.in_(many("keys")))

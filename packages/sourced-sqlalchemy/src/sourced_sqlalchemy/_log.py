@@ -8,13 +8,13 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, func, select, true
+from sqlalchemy import and_, bindparam, func, select, true
 
 from sourced._records import StoredMessage
 from sourced._store import LogPage, Snapshot, StreamPage
 from sourced_sqlalchemy._keys import group_key
 from sourced_sqlalchemy._rows import message_columns, stored
-from sourced_sqlalchemy._scope import Scope, rows_of
+from sourced_sqlalchemy._scope import AnySelect, Scope, rows_of
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Identifier
 
@@ -101,7 +101,7 @@ def read_snapshots(
 # --- statements -----------------------------------------------------------------------------------
 
 
-def _messages(tables: Tables) -> Select[Any]:
+def _messages(tables: Tables) -> AnySelect:
     # An outer join: SQLite does not turn its order round, so messages are looked up first.
     m, s = tables.messages.c, tables.streams.c
     return select(*message_columns(tables)).join_from(
@@ -114,13 +114,13 @@ def _of_types(tables: Tables, typed: bool) -> Any:
 
 
 @cache
-def _head(tables: Tables) -> Select[Any]:
+def _head(tables: Tables) -> AnySelect:
     s = tables.streams.c
     return select(s.seq).where(s.stream_id == bindparam("stream_id"))
 
 
 @cache
-def _of_stream(tables: Tables, *, typed: bool) -> Select[Any]:
+def _of_stream(tables: Tables, *, typed: bool) -> AnySelect:
     m, s = tables.messages.c, tables.streams.alias("named").c
     stream = select(s.id).where(s.stream_id == bindparam("stream_id")).scalar_subquery()
     return (
@@ -133,12 +133,12 @@ def _of_stream(tables: Tables, *, typed: bool) -> Select[Any]:
 
 
 @cache
-def _last_position(tables: Tables) -> Select[Any]:
+def _last_position(tables: Tables) -> AnySelect:
     return select(func.coalesce(func.max(tables.messages.c.position), 0))
 
 
 @cache
-def _of_log(tables: Tables, *, typed: bool, backwards: bool) -> Select[Any]:
+def _of_log(tables: Tables, *, typed: bool, backwards: bool) -> AnySelect:
     position = tables.messages.c.position
     bound = position < bindparam("after") if backwards else position > bindparam("after")
     return (
@@ -150,12 +150,12 @@ def _of_log(tables: Tables, *, typed: bool, backwards: bool) -> Select[Any]:
 
 
 @cache
-def _by_id(tables: Tables) -> Select[Any]:
+def _by_id(tables: Tables) -> AnySelect:
     return _messages(tables).where(tables.messages.c.id == bindparam("id", type_=Identifier))
 
 
 @cache
-def _of_correlation(tables: Tables) -> Select[Any]:
+def _of_correlation(tables: Tables) -> AnySelect:
     m, given = tables.messages.c, tables.messages.alias("given").c
     correlation = select(given.correlation_id).where(given.id == bindparam("id", type_=Identifier))
     return (
@@ -167,7 +167,7 @@ def _of_correlation(tables: Tables) -> Select[Any]:
 
 
 @cache
-def _snapshots(tables: Tables) -> Select[Any]:
+def _snapshots(tables: Tables) -> AnySelect:
     p, s = tables.snapshots.c, tables.streams.c
     return (
         select(s.stream_id, p.seq, p.state)

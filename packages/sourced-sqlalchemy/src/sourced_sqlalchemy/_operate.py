@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, exists, func, or_, select, true, update
+from sqlalchemy import Update, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.dialects import sqlite
 
 from sourced._store import Operator
@@ -17,7 +17,7 @@ from sourced_sqlalchemy._claim import draw_epochs
 from sourced_sqlalchemy._deliveries import next_handled, read_deliveries, save_deliveries
 from sourced_sqlalchemy._groups import check_filled, require_group
 from sourced_sqlalchemy._operations import record
-from sourced_sqlalchemy._scope import Scope, cell, rows_of
+from sourced_sqlalchemy._scope import AnySelect, Scope, cell, rows_of
 from sourced_sqlalchemy._settle import Delivery, freshened
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Moment
@@ -28,9 +28,7 @@ __all__ = ["begin_reset", "reset_chunk", "skip", "streams_to_reset", "unpark"]
 # --- unpark and skip ------------------------------------------------------------------------------
 
 
-def unpark(
-    scope: Scope, name: str, stream_ids: Collection[str] | None, by: Operator | None
-) -> int:
+def unpark(scope: Scope, name: str, stream_ids: Collection[str] | None, by: Operator | None) -> int:
     """Make parked and waiting deliveries ready now; return how many."""
     group = require_group(scope, name)
     values: dict[str, Any] = {"own_group": group.id, "now": scope.now}
@@ -88,9 +86,7 @@ def _target(group: str, stream_ids: Collection[str] | None) -> str:
 # --- reset ----------------------------------------------------------------------------------------
 
 
-def streams_to_reset(
-    scope: Scope, name: str, stream_ids: Collection[str] | None
-) -> Sequence[int]:
+def streams_to_reset(scope: Scope, name: str, stream_ids: Collection[str] | None) -> Sequence[int]:
     """Return the keys of the streams that hold something of the group's, in order of creation."""
     group = require_group(scope, name)
     check_filled(group)
@@ -167,12 +163,12 @@ def _unpark(tables: Tables, *, named: bool) -> Update:
 
 
 @cache
-def _worker(tables: Tables) -> Select[Any]:
+def _worker(tables: Tables) -> AnySelect:
     w = tables.workers.c
     return select(w.id).where(w.id == bindparam("worker_id"))
 
 
-def _own(tables: Tables, stream: Any) -> Select[Any]:
+def _own(tables: Tables, stream: Any) -> AnySelect:
     """The messages of a stream that the group handles."""
     m, b = tables.messages.c, tables.subscriptions.c
     types = select(b.type).where(b.group == bindparam("group"))
@@ -180,7 +176,7 @@ def _own(tables: Tables, stream: Any) -> Select[Any]:
 
 
 @cache
-def _covered(tables: Tables, *, named: bool) -> Select[Any]:
+def _covered(tables: Tables, *, named: bool) -> AnySelect:
     s = tables.streams.c
     return (
         select(s.id)
@@ -191,12 +187,12 @@ def _covered(tables: Tables, *, named: bool) -> Select[Any]:
 
 
 @cache
-def _count(tables: Tables) -> Select[Any]:
+def _count(tables: Tables) -> AnySelect:
     return select(func.count()).where(tables.deliveries.c.group == bindparam("group"))
 
 
 @cache
-def _first_and_progress(tables: Tables) -> Select[Any]:
+def _first_and_progress(tables: Tables) -> AnySelect:
     """Of each stream: key, head, the first message of the group's types, and the delivery."""
     m, s, d = tables.messages.c, tables.streams.c, tables.deliveries.c
     wanted = rows_of("wanted")

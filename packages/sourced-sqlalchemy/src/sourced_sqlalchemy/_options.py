@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -86,7 +86,7 @@ def _queried(query: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-_READERS: Final = {
+_READERS: Final[dict[str, Callable[[str], Any]]] = {
     "prefix": str,
     "synchronous": str,
     "busy_timeout": lambda seconds: timedelta(seconds=float(seconds)),

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import bindparam, select
 
 from sourced._records import StoredMessage
 from sourced._store import Claim, Pending, ReadLimits, Tails, UnknownPending
 from sourced_sqlalchemy._keys import group_key
 from sourced_sqlalchemy._rows import message_columns, stored
-from sourced_sqlalchemy._scope import Scope, cell, many, rows_of
+from sourced_sqlalchemy._scope import AnySelect, Scope, cell, many, rows_of
 from sourced_sqlalchemy._tables import Tables
 
 __all__ = ["read_pending"]
@@ -182,17 +182,17 @@ def _is_known_elsewhere(scope: Scope, claim: Claim, type_: str) -> bool:
 
 
 @cache
-def _pending_places(tables: Tables) -> Select[Any]:
+def _pending_places(tables: Tables) -> AnySelect:
     b = tables.subscriptions.c
     return _places(tables, select(b.type).where(b.group == group_key(tables)))
 
 
 @cache
-def _tail_places(tables: Tables) -> Select[Any]:
+def _tail_places(tables: Tables) -> AnySelect:
     return _places(tables, many("types"))
 
 
-def _places(tables: Tables, types: Any) -> Select[Any]:
+def _places(tables: Tables, types: Any) -> AnySelect:
     """Places of `types` after a seq, for rows of (stream id, seq), a bounded number of each.
 
     The inner statement walks one stream by (stream, seq) and stops at its limit: however much is
@@ -216,7 +216,7 @@ def _places(tables: Tables, types: Any) -> Select[Any]:
 
 
 @cache
-def _messages_at(tables: Tables) -> Select[Any]:
+def _messages_at(tables: Tables) -> AnySelect:
     wanted = rows_of("wanted")
     m, s = tables.messages.c, tables.streams.c
     return (
@@ -227,6 +227,6 @@ def _messages_at(tables: Tables) -> Select[Any]:
 
 
 @cache
-def _other_workers(tables: Tables) -> Select[Any]:
+def _other_workers(tables: Tables) -> AnySelect:
     w = tables.workers.c
     return select(w.handles).where(w.id != bindparam("own"))

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from sqlalchemy import (
+    Executable,
     Insert,
-    Select,
     Update,
     bindparam,
     func,
@@ -30,7 +29,7 @@ from sourced._store import NOW, Registration, Start
 from sourced.errors import RegistrationError
 from sourced_sqlalchemy._append import FRESH
 from sourced_sqlalchemy._groups import Group, change_status, find_group, types_of
-from sourced_sqlalchemy._scope import Scope
+from sourced_sqlalchemy._scope import AnySelect, Scope
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Moment
 
@@ -158,7 +157,7 @@ def _rename(scope: Scope, name: str, was: Sequence[str]) -> None:
 
 
 @cache
-def _last_stream(tables: Tables) -> Select[Any]:
+def _last_stream(tables: Tables) -> AnySelect:
     return select(func.coalesce(func.max(tables.streams.c.id), 0))
 
 
@@ -182,7 +181,7 @@ def _set_fill(tables: Tables) -> Update:
 
 
 @cache
-def _end_of_chunk(tables: Tables) -> Select[Any]:
+def _end_of_chunk(tables: Tables) -> AnySelect:
     s = tables.streams.c
     return (
         select(s.id)
@@ -194,7 +193,7 @@ def _end_of_chunk(tables: Tables) -> Select[Any]:
 
 
 @cache
-def _announce_past(tables: Tables, *, timed: bool) -> sqlite.Insert:
+def _announce_past(tables: Tables, *, timed: bool) -> Executable:
     """Deliveries at the first message that counts, of streams of a chunk; existing ones go back."""
     m, s, b, d = tables.messages.c, tables.streams.c, tables.subscriptions.c, tables.deliveries.c
     types = select(b.type).where(b.group == bindparam("group"))

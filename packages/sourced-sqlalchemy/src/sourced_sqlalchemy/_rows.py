@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row
+from sqlalchemy import ColumnElement
 
 from sourced._limits import size_of
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
+from sourced_sqlalchemy._scope import AnyRow
 from sourced_sqlalchemy._tables import Tables
 
 __all__ = ["message_columns", "message_row", "schedule_row", "stored", "stored_at", "waiting"]
@@ -33,7 +34,7 @@ def message_columns(tables: Tables) -> tuple[ColumnElement[Any], ...]:
     )
 
 
-def stored(row: Row[Any]) -> StoredMessage:
+def stored(row: AnyRow) -> StoredMessage:
     """Return the message of a row of `message_columns`."""
     return StoredMessage(
         id=row[0],
@@ -90,7 +91,7 @@ def schedule_row(scheduled: ScheduledMessage) -> dict[str, Any]:
     }
 
 
-def waiting(row: Row[Any]) -> NewMessage:
+def waiting(row: AnyRow) -> NewMessage:
     """Return the message of a row of the schedule."""
     return NewMessage(
         id=row.message_id,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     Delete,
+    Executable,
     Insert,
-    Row,
-    Select,
     Update,
     bindparam,
     delete,
@@ -28,7 +26,7 @@ from sourced.errors import SourcedError
 from sourced_sqlalchemy._append import read_heads, write
 from sourced_sqlalchemy._operations import record
 from sourced_sqlalchemy._rows import schedule_row, waiting
-from sourced_sqlalchemy._scope import Scope, many
+from sourced_sqlalchemy._scope import AnyRow, AnySelect, Scope, many
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Identifier, Moment
 
@@ -58,8 +56,8 @@ def promote_due(scope: Scope, limit: int) -> Promoted:
     if not rows:
         return Promoted()
     known = _in_log(scope, [row.message_id for row in rows])
-    fit: list[Row[Any]] = []
-    failed: list[tuple[Row[Any], SourcedError]] = []
+    fit: list[AnyRow] = []
+    failed: list[tuple[AnyRow, SourcedError]] = []
     for row in rows:
         if row.message_id in known:
             continue
@@ -110,7 +108,7 @@ def _insert(tables: Tables) -> Insert:
 
 
 @cache
-def _delete_by_id(tables: Tables) -> Delete:
+def _delete_by_id(tables: Tables) -> Executable:
     w = tables.schedule.c
     return (
         delete(tables.schedule)
@@ -120,7 +118,7 @@ def _delete_by_id(tables: Tables) -> Delete:
 
 
 @cache
-def _due(tables: Tables) -> Select[Any]:
+def _due(tables: Tables) -> AnySelect:
     w = tables.schedule.c
     return (
         select(*tables.schedule.c)
@@ -131,7 +129,7 @@ def _due(tables: Tables) -> Select[Any]:
 
 
 @cache
-def _known_ids(tables: Tables) -> Select[Any]:
+def _known_ids(tables: Tables) -> AnySelect:
     m = tables.messages.c
     return select(m.id).where(m.id.in_(many("ids", Identifier)))
 

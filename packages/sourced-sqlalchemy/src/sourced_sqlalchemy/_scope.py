@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import (
     BindParameter,
@@ -13,6 +13,8 @@ from sqlalchemy import (
     CursorResult,
     Executable,
     Integer,
+    Row,
+    Select,
     TableValuedAlias,
     bindparam,
     func,
@@ -20,7 +22,16 @@ from sqlalchemy import (
 
 from sourced_sqlalchemy._tables import Tables
 
-__all__ = ["Scope", "cell", "many", "rows_of"]
+__all__ = ["AnyResult", "AnyRow", "AnySelect", "Scope", "cell", "many", "rows_of"]
+
+if TYPE_CHECKING:  # SQLAlchemy 2.0 knows rows as one type of a tuple, 2.1 as the types in it
+    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+    AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
+    AnySelect: TypeAlias = Select[*tuple[Any, ...]]
+else:
+    AnyRow = Row
+    AnyResult = CursorResult
+    AnySelect = Select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +52,9 @@ class Scope:
     max_message_bytes: int
     stirred: set[str] = field(default_factory=set)
 
-    def execute(self, statement: Executable, **values: Any) -> CursorResult[Any]:
+    def execute(self, statement: Executable, **values: Any) -> AnyResult:
         """Execute a statement with named values."""
-        result: CursorResult[Any] = self.connection.execute(statement, values)
+        result: AnyResult = self.connection.execute(statement, values)
         return result
 
     def execute_many(self, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:

@@ -374,9 +374,7 @@ class SQLAlchemyStore(Verbs):
     ) -> LogPage:
         """See `sourced._store.Store`."""
         with self._reading() as scope:
-            return _log.read_all(
-                scope, after=after, types=types, limit=limit, backwards=backwards
-            )
+            return _log.read_all(scope, after=after, types=types, limit=limit, backwards=backwards)
 
     def trace(self, message_id: UUID, *, limit: int = 1000) -> tuple[StoredMessage, ...]:
         """See `sourced._store.Store`."""
@@ -445,7 +443,7 @@ class SQLAlchemyStore(Verbs):
 
     @contextmanager
     def _entered(self, opening: AbstractContextManager[Connection]) -> Iterator[Connection]:
-        """Translate what beginning and committing raise, but nothing that the caller's block does."""
+        """Translate what beginning and committing raise, but nothing of the caller's block."""
         with translated(self._options), opening as connection:
             try:
                 yield connection

@@ -81,7 +81,7 @@ _SENTENCES = {
         "left with `sqlite3 FILE .recover`"
     ),
     sqlite3.SQLITE_FULL: "no room to write to {0} ({1}): make space on its disk",
-    sqlite3.SQLITE_IOERR: "the disk of {0} failed ({1}): check it, and the file system's free space",
+    sqlite3.SQLITE_IOERR: "the disk of {0} failed ({1}): check it and its file system",
 }
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from functools import cache
-from typing import Any
 
 from sqlalchemy import (
-    CompoundSelect,
     Delete,
-    Select,
+    Executable,
     Update,
     bindparam,
     delete,
@@ -28,7 +26,7 @@ from sqlalchemy.dialects import sqlite
 from sourced._faults import reach
 from sourced._store import Poll, WorkerInfo
 from sourced_sqlalchemy._keys import group_names
-from sourced_sqlalchemy._scope import Scope
+from sourced_sqlalchemy._scope import AnySelect, Scope
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Moment
 
@@ -136,19 +134,17 @@ def _free_orphans(tables: Tables) -> Update:
 
 
 @cache
-def _poll(tables: Tables) -> CompoundSelect[Any]:
+def _poll(tables: Tables) -> Executable:
     """A row for each active group, then one for the schedule and the workers."""
     return union_all(_poll_groups(tables), _poll_rest(tables))
 
 
-def _poll_groups(tables: Tables) -> Select[Any]:
+def _poll_groups(tables: Tables) -> AnySelect:
     g, d = tables.groups.c, tables.deliveries.c
     waiting = (d.group == g.id, d.worker.is_(None), d.parked_at.is_(None))
     now = bindparam("now", type_=Moment)
     ready = exists().where(*waiting, d.ready_at <= now)
-    following = (
-        select(d.ready_at).where(*waiting, d.ready_at > now).order_by(d.ready_at).limit(1)
-    )
+    following = select(d.ready_at).where(*waiting, d.ready_at > now).order_by(d.ready_at).limit(1)
     return select(
         g.name,
         ready.label("is_due"),
@@ -157,7 +153,7 @@ def _poll_groups(tables: Tables) -> Select[Any]:
     ).where(g.status == "active")
 
 
-def _poll_rest(tables: Tables) -> Select[Any]:
+def _poll_rest(tables: Tables) -> AnySelect:
     s, w, d = tables.schedule.c, tables.workers.c, tables.deliveries.c
     now = bindparam("now", type_=Moment)
     due = exists().where(s.error.is_(None), s.due_at <= now)
