@@ -39,7 +39,8 @@ _FITS: dict[Kind, str] = {
     "event": "def {name}(self, state, event: SomeEvent) -> None, "
     "or def {name}(self, state, *, field: type) -> None",
     "react": "def {name}(self, event: SomeEvent), or def {name}(self, state, event: SomeEvent)",
-    "on": "def {name}(self, event: SomeEvent), and after * any of history, replaying, connection, batch",
+    "on": "def {name}(self, event: SomeEvent), "
+    "or with any of *, history, replaying, connection, batch",
 }
 
 

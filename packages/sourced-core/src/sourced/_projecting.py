@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from sourced._batch import Batch
@@ -43,20 +44,19 @@ class Projecting:
         self._projector = projector
         self._batch = batch
         self._projection = projection
-        self._reactions: list[Outcome] = []
+        self._reactions: list[Sequence[Outcome]] = []
 
     async def run(self) -> Outcomes:
         """Handle the messages in order, up to the first that fails."""
-        count = 0
         try:
             state = self._projection.begin(self._batch)
             for message in self._batch.messages:
                 self._evolve(state, message)
-                self._reactions += await self._react(state.state, message)
-                count += 1
+                self._reactions.append(await self._react(state.state, message))
             return self._outcomes(state, self._batch)
         except Exception as error:  # noqa: BLE001 - what user code raises is the message's failure
-            return self._failed_at(min(count, len(self._batch.messages) - 1), error)
+            done = len(self._reactions)
+            return self._failed_at(min(done, len(self._batch.messages) - 1), error)
 
     def _evolve(self, state: Evolution, message: Message) -> None:
         state.state = evolve(self._projector, state.state, own_copy(message))
@@ -92,7 +92,7 @@ class Projecting:
         snapshot = state.take_snapshot()
         batch = replace(batch, events=batch.messages)
         return [
-            *self._reactions,
+            *chain.from_iterable(self._reactions[: len(batch.messages)]),
             *([] if snapshot is None else [snapshot]),
             *self._projection.write(state.state, batch),
             Evolved(self._projection.role, state.state, state.seq, snapshot_seq=state.snapshot_seq),

@@ -76,7 +76,7 @@ def _message(item: object, place: str) -> Message:
     raise UsageError(f"{place} yielded {item!r}: yield messages, or Dispatch(message, to=…){hint}")
 
 
-def _moment(at: datetime | None, after: timedelta | None, place: str) -> datetime | None:
+def _moment(at: Any, after: Any, place: str) -> datetime | None:
     if at is not None and after is not None:
         raise UsageError(f"{place} dispatches with at= and after=: give one of them")
     if after is not None and not isinstance(after, timedelta):

@@ -116,16 +116,20 @@ def _take_returned(result: object, take: Callable[[object], None]) -> None:
 def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that awaits nothing, without an event loop.
 
-    Raises:
-        UsageError: it does await something.
+    If something in it does wait, `UsageError` is raised there, so that it is that handler's.
     """
     try:
         coroutine.send(None)
+        coroutine.throw(_waited())
     except StopIteration as stop:
         value: T = stop.value
         return value
     coroutine.close()
-    raise UsageError(
+    raise _waited()
+
+
+def _waited() -> UsageError:
+    return UsageError(
         "a handler returned an awaitable though none of its class is async; "
         "write it as `async def`, so that its class is run on an event loop"
     )

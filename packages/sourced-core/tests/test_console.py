@@ -1,0 +1,300 @@
+"""Actors in a console: commands as method calls, and state that shows what is stored."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sourced import Actor, App, Command, Event, Events, command, event, react
+from sourced.errors import PayloadError, UsageError
+
+
+@dataclass
+class CartItem:
+    product_id: str
+    price: int
+    quantity: int
+
+
+@dataclass
+class CartState:
+    id: str
+    status: str = "open"
+    items: list[CartItem] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(item.price * item.quantity for item in self.items)
+
+
+class CartClosed(Exception):  # noqa: N818 - a refusal, in the user's words
+    pass
+
+
+class AddItem(Command, type="console.add_item"):
+    product_id: str
+    price: int = 0
+    quantity: int = 1
+
+
+class ItemAdded(Event, type="console.item_added"):
+    product_id: str
+    price: int
+    quantity: int
+
+
+class Close(Command, type="console.close"):
+    pass
+
+
+class Closed(Event, type="console.closed"):
+    pass
+
+
+class SendMail(Command, type="console.send_mail"):
+    product_id: str
+
+
+class Cart(Actor[CartState]):
+    @command
+    def add_item(self, cart: CartState, cmd: AddItem) -> Events:
+        yield ItemAdded(product_id=cmd.product_id, price=cmd.price, quantity=cmd.quantity)
+        if cart.status != "open":
+            raise CartClosed
+
+    @event
+    def item_added(self, cart: CartState, event: ItemAdded) -> None:
+        cart.items.append(CartItem(event.product_id, event.price, event.quantity))
+
+    @command
+    def close(self, cart: CartState, cmd: Close) -> Events:
+        yield Closed()
+
+    @event
+    def closed(self, cart: CartState, event: Closed) -> None:
+        cart.status = "closed"
+
+    @react
+    def mail(self, event: ItemAdded) -> Iterator[Command]:
+        yield SendMail(product_id=event.product_id)
+
+
+class Trolley(Actor[CartState]):
+    """The same in the short form."""
+
+    @command
+    def add_item(
+        self, cart: CartState, *, product_id: str, price: int, quantity: int = 1
+    ) -> Events:
+        yield self.item_added(product_id=product_id, price=price, quantity=quantity)
+
+    @event
+    def item_added(self, cart: CartState, *, product_id: str, price: int, quantity: int) -> None:
+        cart.items.append(CartItem(product_id, price, quantity))
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    """An app of both."""
+    with App() as app:
+        yield app.register(Cart, Trolley)
+
+
+@pytest.mark.parametrize(
+    ("actor", "types"),
+    [
+        (Cart, ["console.add_item", "console.item_added"]),
+        (Trolley, ["trolley.add_item", "trolley.item_added"]),
+    ],
+)
+def test_the_session_of_the_tour(app: App, actor: Any, types: list[str]) -> None:
+    cart = actor("test-cart")
+
+    cmd = cart.add_item(product_id="p123", price=1000, quantity=2)
+
+    assert cmd.payload == {"product_id": "p123", "price": 1000, "quantity": 2}
+    assert (cart.state.total, cart.seq) == (2000, 2)
+    assert [message.meta.type for message in cart.events] == types
+    assert actor.load("test-cart").state.total == 2000
+
+
+def test_an_unregistered_actor_works_in_memory() -> None:
+    class Note(Actor[list[str]]):
+        @command
+        def write(self, note: list[str], *, text: str) -> Events:
+            yield self.written(text=text)
+
+        @event
+        def written(self, note: list[str], *, text: str) -> None:
+            note.append(text)
+
+    note = Note("note-of-a-console-test")
+    note.write(text="a")
+
+    assert note.state == ["a"]
+    assert Note.load("note-of-a-console-test").seq == 2
+
+
+def test_untrusted_arguments_are_parsed_and_change_nothing_when_wrong(app: App) -> None:
+    cart = Cart("c-1")
+
+    with pytest.raises(PayloadError) as caught:
+        cart.add_item(product_id="p", price="free", amount=3)
+
+    assert set(caught.value.problems) == {"price", "amount"}
+    assert cart.seq == 0
+    assert list(app.read_stream("c-1")) == []
+
+
+def test_what_the_handler_raises_changes_nothing(app: App) -> None:
+    cart = Cart("c-1")
+    cart.close()
+
+    with pytest.raises(CartClosed):
+        cart.add_item(product_id="p")
+
+    assert cart.state.items == []
+    assert cart.seq == 2
+    assert len(list(app.read_stream("c-1"))) == 2
+
+
+def test_state_follows_what_others_add_when_refreshed(app: App) -> None:
+    cart = Cart("c-1")
+    cart.add_item(product_id="a", price=1)
+    Cart("c-1").add_item(product_id="b", price=2)
+    assert cart.state.total == 1
+
+    cart.refresh()
+
+    assert cart.state.total == 3
+    assert [type(message) for message in cart.events] == [
+        AddItem,
+        ItemAdded,
+        SendMail,  # the first command's reaction ran before the second command
+        AddItem,
+        ItemAdded,
+    ]
+
+
+def test_a_command_sees_what_others_added_meanwhile(app: App) -> None:
+    cart = Cart("c-1")
+    cart.add_item(product_id="a", price=1)
+    app.append([Closed()], to="c-1")
+
+    with pytest.raises(CartClosed):
+        cart.add_item(product_id="b")
+
+
+def test_the_events_end_where_the_state_does(app: App) -> None:
+    cart = Cart("c-1")
+    cart.add_item(product_id="a", price=1)
+    app.append([Closed()], to="c-1")
+
+    assert len(cart.events) == cart.seq == 2
+
+
+def test_looking_at_a_new_stream_stores_nothing(app: App) -> None:
+    cart = Cart("c-new")
+
+    assert (cart.seq, cart.events, cart.state) == (0, (), CartState("c-new"))
+
+
+def test_making_an_instance_reads_nothing_until_it_is_looked_at(app: App) -> None:
+    cart = Cart("c-1")
+    Cart("c-1").add_item(product_id="a", price=5)
+
+    assert cart.state.total == 5
+    assert repr(cart) == "Cart('c-1')"
+
+
+def test_the_states_of_two_instances_are_not_shared(app: App) -> None:
+    one, two = Cart("c-1"), Cart("c-1")
+    one.add_item(product_id="a", price=1)
+
+    one.state.items.clear()
+
+    assert two.state.total == 1
+    assert Cart.load("c-1").state.total == 1
+
+
+def test_an_older_state_can_be_loaded_and_then_refreshed(app: App) -> None:
+    cart = Cart("c-1")
+    cart.add_item(product_id="a", price=1)
+    cart.add_item(product_id="b", price=2)
+
+    old = app.load(Cart, "c-1", upto=2)
+    assert (old.state.total, old.seq, len(old.events)) == (1, 2, 2)
+    old.refresh()
+
+    assert (old.state.total, old.seq) == (3, 5)
+
+
+def test_with_several_apps_the_one_has_to_be_named() -> None:
+    with App() as one, App() as two:
+        one.register(Cart)
+        two.register(Cart)
+
+        with pytest.raises(UsageError, match=r"app\.load\(Cart.*Cart\(\"x\", app=app\)"):
+            Cart("x")
+        Cart("x", app=one).add_item(product_id="a", price=1)
+        two.load(Cart, "x").add_item(product_id="a", price=2)
+
+        assert Cart.load("x", app=one).state.total == 1
+        assert two.load(Cart, "x").state.total == 2
+
+
+def test_an_app_that_is_gone_is_not_in_the_way() -> None:
+    other = App().register(Cart)
+    del other
+    gc.collect()
+
+    with App() as app:
+        app.register(Cart)
+        Cart("c").add_item(product_id="a", price=1)
+
+        assert len(list(app.read_stream("c"))) == 2
+
+
+def test_an_actor_with_dependencies_is_loaded_from_its_registered_instance() -> None:
+    class Priced(Actor[list[int]]):
+        def __init__(self, prices: dict[str, int]) -> None:
+            self.prices = prices
+
+        @command
+        def add(self, cart: list[int], *, product_id: str) -> Events:
+            yield self.added(price=self.prices[product_id])
+
+        @event
+        def added(self, cart: list[int], *, price: int) -> None:
+            cart.append(price)
+
+    with App() as app:
+        app.register(Priced({"p1": 100}))
+        cart = app.load(Priced, "c-1")
+
+        cart.add(product_id="p1")
+
+        assert cart.state == [100]
+        assert cart.prices == {"p1": 100}
+        assert cart.stream_id == "c-1"
+
+
+def test_an_instance_without_a_stream_says_what_to_take() -> None:
+    with pytest.raises(UsageError, match=r'Cart\("a-stream"\)'):
+        _ = Cart().state
+
+
+def test_commands_are_not_performed_inside_of_handlers(app: App) -> None:
+    class Meddling(Actor[None]):
+        @command
+        def meddle(self, state: None) -> None:
+            Cart("c-1").close()
+
+    app.register(Meddling)
+
+    with pytest.raises(UsageError, match=r"meddle performs the command 'close'"):
+        Meddling("m").meddle()
