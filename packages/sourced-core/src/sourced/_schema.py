@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from sourced._annotations import Scope
 from sourced._codec import (
@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 Extra = Literal["ignore", "forbid"]
+
+T = TypeVar("T")
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -140,29 +142,36 @@ class RecordSchema:
 
     def parse(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of untrusted input."""
-        try:
-            return self._record.parse(_checked_mapping(values))
-        except InvalidError as invalid:
-            raise invalid.as_error(self._type) from None
-        except RecursionError:
-            raise InvalidError.because("is nested too deeply").as_error(self._type) from None
+        return self._refusing(self._parsed, values)
 
     def encode(self, values: Mapping[str, Any]) -> str:
         """Return the fields as JSON text."""
-        try:
-            return to_json(self._record.encode(values), bounded=self._bounded)
-        except InvalidError as invalid:
-            raise invalid.as_error(self._type) from None
-        except RecursionError:
-            raise InvalidError.because("is nested too deeply").as_error(self._type) from None
+        return self._refusing(self._written, values)
 
     def decode(self, payload: str) -> dict[str, Any]:
         """Return the fields of a stored payload."""
+        return self._refusing(self._read, payload)
+
+    def _parsed(self, values: object) -> dict[str, Any]:
+        if not isinstance(values, Mapping):
+            raise InvalidError.because(f"expected an object, got {shown(values)}")
+        parsed = self._record.parse(values)
+        if not self._bounded:  # what is valid can be stored, so it is not nested too deeply
+            self._written(parsed)
+        return parsed
+
+    def _written(self, values: Mapping[str, Any]) -> str:
+        return to_json(self._record.encode(values), bounded=self._bounded)
+
+    def _read(self, payload: str) -> dict[str, Any]:
+        data = from_json(payload)
+        if type(data) is not dict:
+            raise InvalidError.because("expected a JSON object")
+        return self._record.decode(data)
+
+    def _refusing(self, work: Callable[[Any], T], given: Any) -> T:
         try:
-            data = from_json(payload)
-            if type(data) is not dict:
-                raise InvalidError.because("expected a JSON object")
-            return self._record.decode(data)
+            return work(given)
         except InvalidError as invalid:
             raise invalid.as_error(self._type) from None
         except RecursionError:
@@ -191,9 +200,3 @@ def _member(
         return member_of(field.name, node_of(field), field.default)
     except UnsupportedError as unsupported:
         raise DefinitionError(f"{shape.name}.{field.name}", str(unsupported)) from unsupported
-
-
-def _checked_mapping(values: object) -> Mapping[Any, Any]:
-    if not isinstance(values, Mapping):
-        raise InvalidError.because(f"expected an object, got {shown(values)}")
-    return values

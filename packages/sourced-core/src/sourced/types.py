@@ -112,13 +112,19 @@ _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 def _to_integer(value: Any) -> Any:
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return _converted(int, value.strip())
-    if isinstance(value, (float, Decimal)) and isfinite(value) and value == int(value):
+    if _is_finite_fraction(value) and value == int(value):
         return int(value)
     return value
 
 
+def _is_finite_fraction(value: Any) -> bool:
+    return (isinstance(value, float) and isfinite(value)) or (
+        isinstance(value, Decimal) and value.is_finite()
+    )
+
+
 def _to_float(value: Any) -> Any:
-    if isinstance(value, Decimal) and isfinite(value):
+    if isinstance(value, Decimal) and value.is_finite():
         return float(value)
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return float(value)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sourced._codec._node import Convert, Definitions, JsonSchema, Node, UnsupportedError
-from sourced._problems import InvalidError, Part, expected
+from sourced._json_text import json_problems
+from sourced._problems import InvalidError, Part, expected, shown
 
 __all__ = [
     "dict_node",
@@ -20,6 +22,9 @@ __all__ = [
 ]
 
 _LIST = frozenset({list})
+
+_refuse_dict = expected("a dict")
+_refuse_json_value = expected("a JSON value (dict, list, str, int, float, bool or None)")
 
 
 def convert_each(items: Iterable[tuple[Part, Any]], convert: Convert) -> list[Any]:
@@ -47,6 +52,13 @@ def _convert_all(values: Any, convert: Convert) -> list[Any]:
         return convert_each(enumerate(values), convert)
 
 
+def _is_plain(value: Any, python: type) -> bool:
+    """Return whether a value is of the class, or of a subclass and equal to the plain one."""
+    if type(value) is python:
+        return True
+    return isinstance(value, python) and bool(python(value) == value)
+
+
 def _sequence_node(
     python: type, item: Node, extra: JsonSchema, make: Callable[[list[Any]], Any]
 ) -> Node:
@@ -55,7 +67,7 @@ def _sequence_node(
     refuse, refuse_json = expected(what), expected("a list")
 
     def encode(value: Any) -> list[Any]:
-        if type(value) is not python:
+        if not _is_plain(value, python):
             raise refuse(value)
         return _convert_all(value, item.encode)
 
@@ -65,7 +77,7 @@ def _sequence_node(
         return make(_convert_all(value, item.decode))
 
     def parse(value: Any) -> Any:
-        if type(value) is not list and type(value) is not python:
+        if not isinstance(value, (list, python)):
             raise refuse_json(value)
         return make(_convert_all(value, item.parse))
 
@@ -131,7 +143,7 @@ def fixed_tuple_node(items: list[Node]) -> Node:
     )
 
     def encode(value: Any) -> list[Any]:
-        if type(value) is not tuple or len(value) != size:
+        if not _is_plain(value, tuple) or len(value) != size:
             raise refuse(value)
         return convert_with(encodes, value)
 
@@ -169,32 +181,13 @@ def dict_node(key: Node, value: Node) -> Node:
         raise UnsupportedError(
             f"keys of objects are text in JSON, and {key.what} is not; use dict[str, …]"
         )
-    refuse = expected("a dict")
-
-    def converter(of_key: Convert, of_value: Convert) -> Convert:
-        def convert(found: Any) -> dict[Any, Any]:
-            if type(found) is not dict:
-                raise refuse(found)
-            try:
-                return {of_key(name): of_value(item) for name, item in found.items()}
-            except InvalidError:
-                keys = convert_each(((_part(name), name) for name in found), of_key)
-                values = convert_each(((_part(n), item) for n, item in found.items()), of_value)
-                return dict(zip(keys, values, strict=True))
-
-        return convert
-
-    def describe(definitions: Definitions) -> JsonSchema:
-        names = key.describe(definitions)
-        named = {} if names == {"type": "string"} else {"propertyNames": names}
-        return {"type": "object", **named, "additionalProperties": value.describe(definitions)}
-
+    codec = _Dict(key, value)
     return Node(
         what="a dict",
-        encode=converter(key.encode, value.encode),
-        decode=converter(key.decode, value.decode),
-        parse=converter(key.parse, value.parse),
-        describe=describe,
+        encode=codec.encode,
+        decode=codec.decode,
+        parse=codec.parse,
+        describe=codec.describe,
         python=dict,
         json=frozenset({dict}),
         hashable=False,
@@ -202,11 +195,50 @@ def dict_node(key: Node, value: Node) -> Node:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Dict:
+    """Dicts whose keys are written as text."""
+
+    key: Node
+    value: Node
+
+    def encode(self, found: Any) -> dict[str, Any]:
+        if not _is_plain(found, dict):
+            raise _refuse_dict(found)
+        data = _convert_pairs(found, self.key.encode, self.value.encode)
+        if len(data) < len(found):
+            raise InvalidError.because("has two keys that would be written alike")
+        return data
+
+    def decode(self, found: Any) -> dict[Any, Any]:
+        if type(found) is not dict:
+            raise _refuse_dict(found)
+        return _convert_pairs(found, self.key.decode, self.value.decode)
+
+    def parse(self, found: Any) -> dict[Any, Any]:
+        if not isinstance(found, Mapping):
+            raise _refuse_dict(found)
+        return _convert_pairs(found, self.key.parse, self.value.parse)
+
+    def describe(self, definitions: Definitions) -> JsonSchema:
+        names = self.key.describe(definitions)
+        named = {} if names == {"type": "string"} else {"propertyNames": names}
+        values = self.value.describe(definitions)
+        return {"type": "object", **named, "additionalProperties": values}
+
+
+def _convert_pairs(found: Mapping[Any, Any], key: Convert, value: Convert) -> dict[Any, Any]:
+    try:
+        return {key(name): value(item) for name, item in found.items()}
+    except InvalidError:
+        keys = [(_part(name), (key, name)) for name in found]
+        items = [(_part(name), (value, item)) for name, item in found.items()]
+        convert_each([*keys, *items], lambda pair: pair[0](pair[1]))  # tells about all of them
+        raise
+
+
 def _part(key: Any) -> Part:
-    return key if isinstance(key, str) else str(key)
-
-
-_refuse_json_value = expected("a JSON value (dict, list, str, int, float, bool or None)")
+    return key if isinstance(key, str | int) else shown(key)
 
 
 def plain_json(value: Any) -> Any:
@@ -232,13 +264,20 @@ def _plain(value: Any) -> Any:
     raise _refuse_json_value(value)
 
 
+def _parsed_json(value: Any) -> Any:
+    data = plain_json(value)
+    if problems := tuple(json_problems(data)):
+        raise InvalidError(*problems)
+    return data
+
+
 def json_value_node() -> Node:
     """Return the node of `Any`: any JSON value."""
     return Node(
         what="a JSON value",
         encode=plain_json,
         decode=lambda value: value,
-        parse=plain_json,
+        parse=_parsed_json,
         describe=lambda _: {},
         hashable=False,
         bounded=False,
