@@ -37,7 +37,7 @@ class Definition:
     ) -> None:
         self.type = type
         self.was = was
-        self.extra = extra
+        self.extra: Extra = extra
         self.factory = factory
         fields = dataclasses.fields(cls)
         self.names = tuple(field.name for field in fields)
