@@ -403,6 +403,11 @@ class TestUntrustedInput:
         with pytest.raises(PayloadError, match="price"):
             _ = draft.command
 
+    @pytest.mark.parametrize("name", [None, 3, ["test_messages.add"], {}])
+    def test_a_type_that_is_no_text_is_unknown(self, name: Any) -> None:
+        with pytest.raises(UnknownTypeError):
+            Command.from_type(name, {})
+
     def test_from_type_parses_by_name(self) -> None:
         message = Command.from_type("test_messages.add", {"product_id": "p1", "price": "3"})
 

@@ -65,9 +65,9 @@ class TypeNames:
                 self._refuse_duplicate(cls, name)
             self._classes.update((name, cls) for name in names)
 
-    def find(self, name: str) -> type | None:
-        """Return the class of a present or former name."""
-        return self._classes.get(name)
+    def find(self, name: object) -> type | None:
+        """Return the class of a present or former name; what comes from outside may be no text."""
+        return self._classes.get(name) if isinstance(name, str) else None
 
     def items(self) -> Iterator[tuple[str, type]]:
         """Give names with their classes, in the order of definition."""
