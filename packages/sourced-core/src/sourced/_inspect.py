@@ -14,13 +14,13 @@ from uuid import UUID
 from sourced._records import NewMessage
 
 __all__ = [
+    "PENDING_BOUND",
     "DeliveryState",
     "DeliveryStatus",
     "GroupState",
     "GroupStatus",
     "Inspect",
     "OperationRecord",
-    "PENDING_BOUND",
     "PendingMessage",
     "Progress",
     "ScheduledStatus",
@@ -225,6 +225,10 @@ class Inspect(Protocol):
 
     def schedule(self, *, limit: int = 200) -> tuple[ScheduledStatus, ...]:
         """Return scheduled messages in (due, insertion) order, those set aside included."""
+        ...
+
+    def scheduled(self, message_id: UUID) -> ScheduledStatus | None:
+        """Return the scheduled message of this id, or None."""
         ...
 
     def operations(self, *, limit: int = 200) -> tuple[OperationRecord, ...]:

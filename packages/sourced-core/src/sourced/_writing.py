@@ -124,9 +124,10 @@ def _first_receipt(
     first = verbs.read_one(new.id)
     if first is not None and (first.type, first.stream_id) == (new.type, new.stream_id):
         return replace(_receipt(first), repeated=True)
-    for waiting in store.inspect.schedule():
+    waiting = store.inspect.scheduled(new.id)
+    if waiting is not None:
         known = waiting.message
-        if known.id == new.id and (known.type, known.stream_id) == (new.type, new.stream_id):
+        if (known.type, known.stream_id) == (new.type, new.stream_id):
             return _waiting_receipt(known, waiting.due_at, repeated=True)
     raise duplicate
 

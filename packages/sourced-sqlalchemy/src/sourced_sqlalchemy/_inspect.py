@@ -98,10 +98,13 @@ class SQLAlchemyInspect:
         """See `sourced._inspect.Inspect`."""
         with self._reading() as scope:
             rows = scope.execute(statements.schedule(scope.tables), limit=limit)
-            return tuple(
-                ScheduledStatus(message=waiting(row), due_at=row.due_at, error=row.error)
-                for row in rows
-            )
+            return tuple(_scheduled(row) for row in rows)
+
+    def scheduled(self, message_id: UUID) -> ScheduledStatus | None:
+        """See `sourced._inspect.Inspect`."""
+        with self._reading() as scope:
+            row = scope.execute(statements.scheduled(scope.tables), id=message_id).first()
+            return None if row is None else _scheduled(row)
 
     def operations(self, *, limit: int = 200) -> tuple[OperationRecord, ...]:
         """See `sourced._inspect.Inspect`."""
@@ -150,6 +153,10 @@ class SQLAlchemyInspect:
         with self._reading() as scope:
             row = scope.execute(statements.status(scope.tables)).one()
             return StoreStatus(**row._asdict())
+
+
+def _scheduled(row: AnyRow) -> ScheduledStatus:
+    return ScheduledStatus(message=waiting(row), due_at=row.due_at, error=row.error)
 
 
 def _group(row: AnyRow, types: frozenset[str]) -> GroupStatus:

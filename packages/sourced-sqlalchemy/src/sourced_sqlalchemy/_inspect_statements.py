@@ -29,6 +29,7 @@ __all__ = [
     "pending",
     "recent_streams",
     "schedule",
+    "scheduled",
     "status",
     "streams",
     "subscriptions",
@@ -203,6 +204,13 @@ def schedule(tables: Tables) -> AnySelect:
     """Scheduled messages, those set aside included."""
     w = tables.schedule.c
     return select(*tables.schedule.c).order_by(w.due_at, w.id).limit(bindparam("limit"))
+
+
+@cache
+def scheduled(tables: Tables) -> AnySelect:
+    """One scheduled message."""
+    w = tables.schedule.c
+    return select(*tables.schedule.c).where(w.message_id == bindparam("id"))
 
 
 @cache

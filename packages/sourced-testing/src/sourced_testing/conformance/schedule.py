@@ -43,6 +43,20 @@ class ScheduleConformance(Suite):
         )
         assert store.inspect.schedule() == ()
 
+    def test_a_scheduled_message_can_be_looked_at_by_its_id_until_it_is_due(
+        self, store: Store, clock: FakeClock, given: Given
+    ) -> None:
+        """T24: a repeated dispatch is answered with what the first one scheduled."""
+        new = given.due(after=60)
+        found = store.inspect.scheduled(new.id)
+        clock.advance(60)
+        store.promote_due()
+
+        assert found is not None
+        assert (found.message, found.error) == (new, None)
+        assert found.due_at == store.now()
+        assert store.inspect.scheduled(new.id) is None
+
     def test_due_messages_enter_in_the_order_due_then_inserted(
         self, store: Store, clock: FakeClock, given: Given
     ) -> None:
