@@ -109,7 +109,9 @@ class MemoryInspect:
         """See `sourced._inspect.Inspect`."""
         with self._reading() as tables:
             row = tables.schedule.get(message_id)
-            return row and ScheduledStatus(message=row.message, due_at=row.due_at, error=row.error)
+            if row is None:
+                return None
+            return ScheduledStatus(message=row.message, due_at=row.due_at, error=row.error)
 
     def operations(self, *, limit: int = 200) -> tuple[OperationRecord, ...]:
         """See `sourced._inspect.Inspect`."""
