@@ -270,6 +270,7 @@ def test_state_shares_nothing_with_what_is_stored() -> None:
         def tag(self, cart: CartState, cmd: Tag) -> Events:
             tags = ["a"]
             yield ItemAdded(product_id="p", tags=tags)
+            assert tags == ["a"]
             tags.append("changed by the handler")
             cart.tags.append("changed through the state")
 

@@ -233,6 +233,26 @@ def test_an_older_state_can_be_loaded_and_then_refreshed(app: App) -> None:
     assert (old.state.total, old.seq) == (3, 5)
 
 
+def test_a_later_snapshot_does_not_spoil_an_older_state() -> None:
+    class Sum(Actor[int], snapshot_every=1):
+        @command
+        def add(self, total: int, *, amount: int) -> Events:
+            yield self.added(amount=amount)
+
+        @event
+        def added(self, total: int, *, amount: int) -> int:
+            return total + amount
+
+    with App() as app:
+        app.register(Sum)
+        for amount in (1, 2, 4):
+            app.dispatch(Sum.add(amount=amount), to="s-1")
+            app.drain()
+
+        assert app.load(Sum, "s-1", upto=2).state == 1
+        assert app.load(Sum, "s-1").state == 7
+
+
 def test_with_several_apps_the_one_has_to_be_named() -> None:
     with App() as one, App() as two:
         one.register(Cart)
@@ -298,3 +318,34 @@ def test_commands_are_not_performed_inside_of_handlers(app: App) -> None:
 
     with pytest.raises(UsageError, match=r"meddle performs the command 'close'"):
         Meddling("m").meddle()
+
+
+def test_an_actor_with_an_init_of_its_own_is_loaded_as_a_copy() -> None:
+    class Counting(Actor[int]):
+        def __init__(self) -> None:
+            self.step = 2
+
+        @command
+        def count(self, state: int) -> Events:
+            yield self.counted(by=self.step)
+
+        @event
+        def counted(self, state: int, *, by: int) -> int:
+            return state + by
+
+    with App() as app:
+        app.register(Counting)
+        counting = Counting.load("c-1")
+
+        counting.count()
+
+        assert counting.state == 2
+
+
+def test_loading_a_class_that_needs_arguments_says_how() -> None:
+    class Needy(Actor[int]):
+        def __init__(self, prices: dict[str, int]) -> None:
+            self.prices = prices
+
+    with pytest.raises(UsageError, match=r"app\.load\(Needy, 'n-1'\)"):
+        Needy.load("n-1")

@@ -366,6 +366,27 @@ def test_classes_local_to_a_function_are_found() -> None:
     assert stream.remembered["decide"].state == ["home"]
 
 
+def local_actor() -> type[Actor[list[str]]]:
+    class Rang(Event, type="handlers.rang"):
+        pass
+
+    class Bell(Actor[list[str]]):
+        @event
+        def rang(self, bell: list[str], event: Rang) -> None: ...
+
+    return Bell
+
+
+def test_handlers_are_inherited_as_they_were_read() -> None:
+    """The names that the parent's annotations use need not exist where the subclass is."""
+    bell: Any = local_actor()
+
+    class LoudBell(bell):  # type: ignore[misc]
+        pass
+
+    assert LoudBell.evolves == bell.evolves
+
+
 def test_messages_inside_the_class_and_the_class_itself_are_found() -> None:
     class Inner(Actor[None]):
         class Do(Command, type="handlers.inner_do"):

@@ -519,6 +519,27 @@ def test_a_snapshot_beyond_the_first_message_is_ignored() -> None:
     assert total_of(handled(Sums(), stream.batch(after=1, upto=2))) == 2
 
 
+def test_a_snapshot_that_cannot_be_made_fails_the_last_message_alone() -> None:
+    class Unsaved(Sums, snapshot_every=1):
+        def encode_state(self, state: dict[str, int]) -> int:
+            if state["total"] > 2:
+                raise Bad
+            return state["total"]
+
+        def decode_state(self, data: int) -> dict[str, int]:
+            return {"total": data}
+
+        @react
+        def tell(self, event: Added) -> Yielded:
+            yield Notify(total=event.amount)
+
+    outcomes = handled(Unsaved(), ListStream("s", Added(), Added(), Added()).batch())
+
+    assert len(appended(outcomes)) == 2
+    assert only(Ack, outcomes) == Ack(2)
+    assert only(Fail, outcomes).seq == 3
+
+
 def test_an_event_sourced_projector_fails_like_the_other() -> None:
     stream = ListStream("s", Added(amount=1), Added(amount=2), Added(amount=13))
 

@@ -18,7 +18,7 @@ def lines_found_by_mypy(path: Path) -> set[int]:
     pytest.importorskip("mypy")
     arguments = ["--strict", "--cache-dir", str(path.parent / "cache"), path.name]
     printed = _run("mypy", *arguments, cwd=path.parent)
-    return {int(line) for line in re.findall(rf"^{path.name}:(\d+): error:", printed, re.M)}
+    return {int(line) for line in re.findall(rf"^{path.name}:(\d+): error:", printed, re.MULTILINE)}
 
 
 def lines_found_by_pyright(path: Path) -> set[int]:

@@ -68,9 +68,17 @@ class Actor(Stateful[S], Generic[S]):
         """Return the actor of a stream, read now.
 
         Raises:
-            UsageError: the class is registered with several apps, and none was given.
+            UsageError: the class is registered with several apps and none was given, or its
+                instances need arguments.
         """
-        loaded = cls(stream_id, app=app)
+        try:
+            prototype = cls.prototype()
+        except TypeError as error:
+            raise UsageError(
+                f"{cls.__name__} cannot be made without arguments ({error}); take "
+                f"app.load({cls.__name__}, {stream_id!r}), which copies the registered instance"
+            ) from error
+        loaded = prototype.console_instance(stream_id, app or host_of(cls))
         loaded.refresh()
         return loaded
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 from sourced._batch import Batch
 from sourced._consumer import Stateful, seq_of
@@ -94,7 +95,7 @@ class Deciding:
 
     async def _decide(self, decider: Handler, command: Command, handled: _Handled) -> None:
         newest, self._newest = self._load_newest(handled), None  # thrown away if this fails
-        events: list[Event] = []
+        seen: set[UUID] = set()
         with Running(decider.place) as handling:
 
             def take(item: object) -> None:
@@ -102,8 +103,7 @@ class Deciding:
                 handling.yielded(event)
                 caused = caused_by(event, command, producer=self._batch.group)
                 encoded = encode(caused, self._batch.stream_id)
-                check_new(event, events, decider.place)
-                events.append(event)
+                check_new(event, seen, decider.place)
                 handled.outcomes.append(Append(caused, self._batch.stream_id, encoded))
                 self._own.append(encoded)
                 self._decided.append(encoded)

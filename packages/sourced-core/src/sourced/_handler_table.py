@@ -62,6 +62,8 @@ class Handler:
     """One handler, with what its signature says.
 
     Attributes:
+        place: where it is, for errors.
+        is_async: calling it gives something to be awaited or iterated asynchronously.
         messages: the message classes it takes; empty for a wildcard.
         takes_state: it has a parameter for the state.
         payload: the fields of a short form; None in the long form.
@@ -72,23 +74,13 @@ class Handler:
     kind: Kind
     name: str
     function: Callable[..., Any]
+    place: str
+    is_async: bool
     messages: tuple[type[Message], ...] = ()
     takes_state: bool = True
     payload: tuple[PayloadParameter, ...] | None = None
     wants: frozenset[str] = frozenset()
     is_wildcard: bool = False
-
-    @property
-    def place(self) -> str:
-        """Where it is, for errors."""
-        return place_of(self.function)
-
-    @property
-    def is_async(self) -> bool:
-        """Whether calling it gives something to be awaited or iterated asynchronously."""
-        return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(
-            self.function
-        )
 
     def call(self, owner: Any, state: Any, message: Message, **wanted: Any) -> Any:
         """Call the handler the way its signature asks for."""
@@ -157,6 +149,17 @@ def read_handlers(cls: type, kinds: Collection[Kind], reserved: Collection[str])
         DefinitionError: a handler or their combination is wrong.
     """
     return _Reading(cls, frozenset(kinds), frozenset(reserved)).table()
+
+
+def _bare(name: str, mark: Mark) -> Handler:
+    function = mark.function
+    return Handler(
+        kind=mark.kind,
+        name=name,
+        function=function,
+        place=place_of(function),
+        is_async=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
+    )
 
 
 class _Reading:
@@ -247,7 +250,7 @@ class _Reading:
 
     def _read(self, name: str, mark: Mark) -> Handler:
         parameters = parameters_of(mark.function)
-        bare = Handler(kind=mark.kind, name=name, function=mark.function)
+        bare = _bare(name, mark)
         if mark.kind in ("command", "event"):
             self._check_plain(bare)
             if len(parameters.positional) == 1:

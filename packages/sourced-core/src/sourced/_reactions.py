@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sourced._batch import Batch
 from sourced._messages import Message, caused_by, encode, with_meta
@@ -20,12 +21,13 @@ async def run_reaction(
 ) -> list[Append | Schedule]:
     """Run a handler that yields messages, and return what it asks for."""
     outcomes: list[Append | Schedule] = []
+    seen: set[UUID] = set()
     with Running(place) as handling:
 
         def take(item: object) -> None:
             outcome = outcome_of(item, source, batch, place)
             handling.yielded(outcome.message)
-            check_new(outcome.message, (earlier.message for earlier in outcomes), place)
+            check_new(outcome.message, seen, place)
             outcomes.append(outcome)
 
         await consume(call(), take)
@@ -55,13 +57,15 @@ def outcome_of(item: object, source: Message, batch: Batch, place: str) -> Appen
     return Schedule(message, to, at=at, after=asked.after, encoded=encoded)
 
 
-def check_new(message: Message, earlier: Iterable[Message], place: str) -> None:
-    """Refuse a message that is stored, or that was yielded before: each has an id of its own.
+def check_new(message: Message, seen: set[UUID], place: str) -> None:
+    """Refuse a message that is stored, or whose id is among those seen; note its id there.
 
     Raises:
         UsageError: it is one of those.
     """
-    if message.meta.seq is not None or any(one.meta.id == message.meta.id for one in earlier):
+    known = len(seen)
+    seen.add(message.meta.id)
+    if message.meta.seq is not None or len(seen) == known:
         name = type(message).__name__
         raise UsageError(
             f"{place} yielded a message that exists already, {message!r}: "
