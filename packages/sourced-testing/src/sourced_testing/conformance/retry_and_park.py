@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from sourced._store import Done, Park, Retry, Store, StreamCommit
+from sourced._store import Claim, Done, Park, Release, Retry, Store, StreamCommit
 from sourced.errors import BusyError, ClaimLostError, NotFoundError, UnknownGroupError
 from sourced_testing._clock import FakeClock
 from sourced_testing.conformance._given import OPERATOR, Given, Suite, error_text, message
@@ -141,6 +141,44 @@ class RetryConformance(Suite):
             0,
             True,
         )
+
+    def test_what_is_no_attempt_takes_back_one_and_leaves_earlier_ones(
+        self, store: Store, given: Given
+    ) -> None:
+        """T8, T21: by whichever way a claim is given back."""
+        given.group()
+        given.appended("a")
+        given.retrying(seconds=0)
+        now = Retry(after=timedelta(0), counts=False)
+
+        def give_back(claim: Claim, then: Release | Retry) -> None:
+            store.commit(claim.worker, [StreamCommit(claim=claim, then=then)])
+
+        for way in (
+            lambda claim: store.release([claim]),
+            lambda claim: store.leave(claim.worker),
+            lambda claim: store.retry(claim, now),
+            lambda claim: give_back(claim, now),
+            lambda claim: give_back(claim, Release()),
+        ):
+            claim = given.claimed()
+            assert claim.attempts == 2
+            way(claim)
+            assert given.row().attempts == 1
+
+    def test_release_keeps_the_place_in_the_queue(
+        self, store: Store, clock: FakeClock, given: Given
+    ) -> None:
+        """I4: what is given back untouched is still the oldest."""
+        given.group()
+        given.appended("a")
+        claim = given.claimed()
+        clock.advance(10)
+        given.appended("b")
+
+        store.release([claim])
+
+        assert [one.stream_id for one in store.claim("G", given.worker())] == ["a", "b"]
 
     def test_a_zombie_frees_nobodys_claim(self, store: Store, given: Given) -> None:
         """T17, I3: neither by release nor by retry nor by park."""
