@@ -36,7 +36,7 @@ from sourced.errors import (
 from sourced.memory import MemoryStore
 from sourced_testing import FakeClock
 from sourced_testing.conformance._given import Given, message
-from sourced_testing.conformance._race import together
+from sourced_testing.conformance._race import Running, together
 
 CORRELATION = UUID(int=7)
 LEASE = timedelta(seconds=15)
@@ -282,29 +282,29 @@ def test_a_sync_reads_the_store_but_does_not_write_through_it(
     assert given.delivery() is None
 
 
-def test_nobody_else_writes_or_reads_while_a_sync_runs(store: MemoryStore, given: Given) -> None:
+@pytest.mark.parametrize("verb", ["append", "read_stream"])
+def test_nobody_else_writes_or_reads_while_a_sync_runs(
+    store: MemoryStore, given: Given, verb: str
+) -> None:
     given.group()
     given.appended("a")
     claim = given.claimed()
     order: list[str] = []
-    inside, waits = threading.Event(), threading.Event()
+
+    def other() -> None:
+        store.append([message("a")]) if verb == "append" else store.read_stream("a")
+        order.append(verb)
 
     def sync(_connection: object) -> None:
-        inside.set()
-        assert waits.wait(20)
+        running.start()
+        running.ended_within(0.05)  # it gets the chance to end first, and must not
         order.append("sync")
 
-    def append() -> None:
-        assert inside.wait(20)
-        waits.set()
-        store.append([message("a")])
-        order.append("append")
+    running = Running(other)
+    given.acked(claim, 1, sync=sync)
 
-    ended = together(partial(given.acked, claim, 1, sync=sync), append)
-
-    assert [each.error for each in ended] == [None, None]
-    assert order == ["sync", "append"]
-    assert given.drained() == [("a", 2)]
+    assert running.outcome().error is None
+    assert order == ["sync", verb]
 
 
 def test_many_threads_handle_every_message_once_and_in_order(
