@@ -46,6 +46,7 @@ class Actor(Stateful[S], Generic[S]):
     stream there.
     """
 
+    handles: tuple[type[Message], ...] = ()
     handler_kinds: ClassVar[frozenset[Kind]] = frozenset({"command", "event", "react"})
     _hooks: ClassVar[tuple[bool, bool]] = (False, False)
     _console: Console[S] | None = None

@@ -12,6 +12,7 @@ from sourced._consumer import Stateful, place_of_class, seq_of
 from sourced._evolve import Evolution
 from sourced._handler_table import Kind
 from sourced._hooks import Hooks
+from sourced._messages import Message
 from sourced._outcomes import Outcome, Outcomes, Sync, SyncTogether
 from sourced._projecting import Projecting, Projection
 from sourced._running import run_now
@@ -28,6 +29,8 @@ _HOOKS = ("load", "load_many", "sync", "sync_many", "after_commit", "clear")
 class Projector(Stateful[S], Generic[S]):
     """What both kinds of projectors share: the batch as a whole, and how it is written."""
 
+    handles: tuple[type[Message], ...] = ()
+    handles_together: bool = False
     handler_kinds: ClassVar[frozenset[Kind]] = frozenset({"event", "react"})
     _defined: ClassVar[frozenset[str]] = frozenset()
     _bases: ClassVar[tuple[type, ...]] = ()

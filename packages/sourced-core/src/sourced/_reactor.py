@@ -60,6 +60,7 @@ class Reactor(Consumer):
     Handlers run for replayed messages too; ask for `replaying` to tell.
     """
 
+    handles: tuple[type[Message], ...] = ()
     handler_kinds: ClassVar[frozenset[Kind]] = frozenset({"on"})
 
     def __init_subclass__(cls, **options: Any) -> None:
