@@ -199,6 +199,45 @@ def test_what_a_refused_stream_wrote_does_not_refuse_those_after_it(
     assert store.commit(first.worker, [other]).messages[0].seq == 1
 
 
+# --- messages that do not fit ---------------------------------------------------------------------
+
+
+def test_a_due_message_that_cannot_be_appended_is_set_aside_and_stops_nobody(
+    store: MemoryStore, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T64: as after a restart with a lower limit."""
+    given.group()
+    large = message("a", payload='{"text": "too long by now"}')
+    small = [message("a"), message("a")]
+    store.schedule([ScheduledMessage(message=m, due_at=store.now()) for m in [large, *small]])
+    monkeypatch.setattr(store, "_limit", 10)
+
+    promoted = store.promote_due()
+
+    assert (promoted.moved, promoted.failed) == (2, 1)
+    assert [one.id for one in given.stream("a")] == [one.id for one in small]
+    (aside,) = store.inspect.schedule()
+    assert aside.message == large
+    assert "more than the 10" in (aside.error or "")
+    assert store.promote_due().failed == 0
+    assert not store.poll(LEASE).due
+    assert store.cancel(large.id)
+
+
+def test_a_unit_does_not_handle_a_message_before_an_older_one_that_it_leaves_to_workers(
+    store: MemoryStore, given: Given
+) -> None:
+    """I4: the older one would be handled after the younger."""
+    given.group()
+    left, handled = message("a"), message("a")
+    work = UnitOfWork(messages=(left, handled), handled={("G", "a"): frozenset({handled.id})})
+
+    with pytest.raises(UsageError, match="in order"):
+        store.handle_now(work)
+
+    assert given.log() == []
+
+
 # --- the caller's transaction ---------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from uuid import UUID
 
 from sourced._faults import reach
+from sourced._limits import check_sizes
 from sourced._records import ScheduledMessage
 from sourced._store import Operator, Promoted
 from sourced.errors import SourcedError
@@ -40,8 +41,11 @@ def cancel(tables: Tables, message_id: UUID, by: Operator | None) -> bool:
     return True
 
 
-def promote_due(tables: Tables, limit: int) -> Promoted:
-    """Move due messages into the log in (due, insertion) order, whatever their streams' heads."""
+def promote_due(tables: Tables, limit: int, max_bytes: int) -> Promoted:
+    """Move due messages into the log in (due, insertion) order.
+
+    One that cannot be appended is set aside with its error, and stops nobody.
+    """
     moved = dropped = failed = 0
     groups: set[str] = set()
     for message_id in list(islice(tables.schedule.waiting.until(tables.now), limit)):
@@ -53,6 +57,7 @@ def promote_due(tables: Tables, limit: int) -> Promoted:
             continue
         mark = tables.journal.mark()
         try:
+            check_sizes([row.message], max_bytes)
             groups |= append(tables, [row.message], {}).groups
             moved += 1
         except SourcedError as error:

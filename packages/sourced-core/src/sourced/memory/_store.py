@@ -19,15 +19,13 @@ from uuid import UUID
 
 from sourced._clock import Clock, SystemClock
 from sourced._faults import reach
-from sourced._limits import MAX_MESSAGE_BYTES, check_sizes
-from sourced._records import NewMessage, ScheduledMessage, StoredMessage
+from sourced._limits import MAX_MESSAGE_BYTES
+from sourced._records import StoredMessage
 from sourced._store import (
     BEGINNING,
-    Appended,
     Claim,
     Committed,
     Connection,
-    Expectation,
     LogPage,
     Operator,
     Park,
@@ -41,15 +39,12 @@ from sourced._store import (
     Snapshot,
     Start,
     StreamCommit,
-    StreamPage,
     Tails,
     Transaction,
-    UnitOfWork,
     WorkerInfo,
 )
 from sourced.errors import SchemaError, UsageError
 from sourced.memory import (
-    _append,
     _commit,
     _deliveries,
     _groups,
@@ -60,6 +55,7 @@ from sourced.memory import (
 )
 from sourced.memory._inspect import MemoryInspect
 from sourced.memory._tables import Tables
+from sourced.memory._verbs import MemoryTransaction, MemoryVerbs
 
 __all__ = ["MemoryStore"]
 
@@ -68,61 +64,7 @@ _log = logging.getLogger("sourced.memory")
 Hint = Callable[[frozenset[str]], None]
 
 
-class _MemoryVerbs:
-    """The verbs that a store and a transaction have in common."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-
-    def _reading(self) -> AbstractContextManager[Tables]:
-        raise NotImplementedError
-
-    def _writing(self, then: str = "") -> AbstractContextManager[Tables]:
-        raise NotImplementedError
-
-    def append(
-        self, messages: Sequence[NewMessage], *, expect: Mapping[str, Expectation] | None = None
-    ) -> Appended:
-        """See `sourced._store.Verbs`."""
-        check_sizes(messages, self._limit)
-        with self._writing(then="append.after") as tables:
-            appended = _append.append(tables, messages, expect or {})
-            reach("append.before_commit")
-        return appended
-
-    def schedule(self, messages: Sequence[ScheduledMessage]) -> None:
-        """See `sourced._store.Verbs`."""
-        check_sizes((item.message for item in messages), self._limit)
-        with self._writing() as tables:
-            _schedule.schedule(tables, messages)
-
-    def handle_now(self, work: UnitOfWork) -> Appended:
-        """See `sourced._store.Verbs`."""
-        check_sizes(work.messages, self._limit)
-        check_sizes((item.message for item in work.schedule), self._limit)
-        with self._writing() as tables:
-            return _commit.handle_now(tables, work)
-
-    def read_stream(
-        self,
-        stream_id: str,
-        *,
-        after: int = 0,
-        upto: int | None = None,
-        types: Collection[str] | None = None,
-        limit: int = 500,
-    ) -> StreamPage:
-        """See `sourced._store.Verbs`."""
-        with self._reading() as tables:
-            return _read.read_stream(tables, stream_id, after, upto, types, limit)
-
-    def read_one(self, message_id: UUID) -> StoredMessage | None:
-        """See `sourced._store.Verbs`."""
-        with self._reading() as tables:
-            return tables.log.message(message_id)
-
-
-class MemoryStore(_MemoryVerbs):
+class MemoryStore(MemoryVerbs):
     """A store that lives and dies with its process; for consoles, tests and trying things out.
 
     It keeps all that the port promises, for any number of threads, but survives nothing.
@@ -367,7 +309,7 @@ class MemoryStore(_MemoryVerbs):
     def promote_due(self, limit: int = 1000) -> Promoted:
         """See `sourced._store.Store`."""
         with self._writing() as tables:
-            return _schedule.promote_due(tables, limit)
+            return _schedule.promote_due(tables, limit, self._limit)
 
     # reading
 
@@ -405,7 +347,7 @@ class MemoryStore(_MemoryVerbs):
     def transaction(self) -> Iterator[Transaction]:
         """Open a transaction that holds the store's lock until it ends."""
         with self._writing() as tables:
-            transaction = _MemoryTransaction(self._limit, tables, self._lock)
+            transaction = MemoryTransaction(self._limit, tables, self._lock)
             try:
                 yield transaction
             finally:
@@ -503,39 +445,3 @@ class _Subscription:
 
     def __call__(self, groups: frozenset[str]) -> None:
         self._callback(groups)
-
-
-class _MemoryTransaction(_MemoryVerbs):
-    """The verbs inside `MemoryStore.transaction()`, each in a savepoint."""
-
-    def __init__(self, limit: int, tables: Tables, lock: AbstractContextManager[object]) -> None:
-        super().__init__(limit)
-        self._tables = tables
-        self._lock = lock
-        self._ended = False
-
-    @property
-    def connection(self) -> Connection:
-        """None: there is no connection in memory."""
-        return None
-
-    def end(self) -> None:
-        """Let no more be done."""
-        self._ended = True
-
-    @contextmanager
-    def _reading(self) -> Iterator[Tables]:
-        with self._lock:
-            if self._ended:
-                raise UsageError("this transaction has ended; open another one")
-            yield self._tables
-
-    @contextmanager
-    def _writing(self, then: str = "") -> Iterator[Tables]:  # noqa: ARG002 - nothing is committed yet
-        with self._reading() as tables:
-            mark = tables.journal.mark()
-            try:
-                yield tables
-            except BaseException:
-                tables.journal.undo(mark)
-                raise
