@@ -43,15 +43,6 @@ class ItemAdded(Event, type="hooks.item_added", was=("hooks.added",)):
     tags: list[str] = field(default_factory=list)
 
 
-class Noted(Event, type="hooks.noted"):
-    """Nobody evolves from this."""
-
-
-class SendMail(Command, type="hooks.send_mail"):
-    product_id: str
-    seen: int = 0
-
-
 @dataclass
 class CartState:
     id: str

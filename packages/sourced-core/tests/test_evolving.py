@@ -21,12 +21,6 @@ from sourced.errors import DefinitionError, UsageError
 from sourced_testing._list_stream import ListStream, appended, handled, only
 
 
-class ItemAdded(Event, type="evolving.item_added", was=("evolving.added",)):
-    product_id: str
-    price: int = 0
-    tags: list[str] = field(default_factory=list)
-
-
 class Noted(Event, type="evolving.noted"):
     """Nobody evolves from this."""
 

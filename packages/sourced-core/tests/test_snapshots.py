@@ -40,15 +40,6 @@ class ItemAdded(Event, type="snapshots.item_added", was=("snapshots.added",)):
     tags: list[str] = field(default_factory=list)
 
 
-class Noted(Event, type="snapshots.noted"):
-    """Nobody evolves from this."""
-
-
-class SendMail(Command, type="snapshots.send_mail"):
-    product_id: str
-    seen: int = 0
-
-
 @dataclass
 class CartState:
     id: str

@@ -43,7 +43,13 @@ class Actor(Stateful[S], Generic[S]):
     ```
 
     One stream has one state. Handlers run with one shared instance as `self` and keep nothing of a
-    stream there.
+    stream there. `Cart("cart-1")` is an instance for the console: it shows the stream's `state`,
+    `seq` and `events`, and performs commands as method calls.
+
+    Args of the class statement:
+        group, was, max_streams, max_messages, errors: as of every reactor: the consumer group and
+            its former names, streams per claim, messages per stream, the error policy.
+        snapshot_every: store the state whenever the stream has grown by so many messages.
     """
 
     handles: tuple[type[Message], ...] = ()

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from sourced._handler_table import HandlerTable, Kind, read_handlers
+from sourced._handler_reading import read_handlers
+from sourced._handler_table import HandlerTable, Kind
 from sourced._messages import Message
 from sourced._naming import plain_name
 from sourced._snapshots import SnapshotCodec, snapshot_codec
