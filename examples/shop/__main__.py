@@ -11,12 +11,13 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 from examples.shop import work
 from examples.shop.command_file import read_lines
 from examples.shop.intake import Intake, take_in
 from examples.shop.report import report
 from examples.shop.shop import DEFAULT_STORE, Shop, open_shop
-from sqlalchemy.engine import make_url
 
 COMMANDS = Path(__file__).with_name("commands.jsonl")
 

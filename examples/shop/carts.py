@@ -16,7 +16,6 @@ from examples.shop.messages import (
     StartOrder,
     refused,
 )
-
 from sourced import Actor, Dispatch, Events, Yielded, command, event, react
 
 MOST_OF_ONE = 10

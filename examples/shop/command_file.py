@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 from examples.shop.messages import PublicCommand
-
 from sourced.errors import PayloadError, UnknownTypeError
 
 KEYS = {"id", "type", "to", "payload"}

@@ -7,7 +7,6 @@ from itertools import islice
 from uuid import UUID
 
 from examples.shop.command_file import Sent, Unreadable
-
 from sourced import App, AppTransaction
 from sourced.errors import DuplicateMessageError
 

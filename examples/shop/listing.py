@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from examples.shop.messages import OrderCancelled, OrderPlaced, OrderStarted
-from examples.shop.rows import ListedOrder, OrderRows
 from sqlalchemy import Connection
 
+from examples.shop.messages import OrderCancelled, OrderPlaced, OrderStarted
+from examples.shop.rows import ListedOrder, OrderRows
 from sourced import Batch, StateStoredProjector, event
 
 

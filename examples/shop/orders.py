@@ -34,7 +34,6 @@ from examples.shop.messages import (
     ReserveStock,
     StartOrder,
 )
-
 from sourced import Actor, Dispatch, Events, Yielded, command, event, react
 
 TIME_TO_PAY = timedelta(seconds=2)

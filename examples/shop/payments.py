@@ -18,7 +18,6 @@ from examples.shop.messages import (
     RequestPayment,
     refused,
 )
-
 from sourced import Actor, Dispatch, Events, Yielded, command, event, react
 
 DECLINED = "0000"

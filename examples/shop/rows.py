@@ -148,8 +148,7 @@ class SalesInSql:
         """See `SaleRows`."""
         key = sales.c[by]
         added = select(key, func.sum(sales.c.units), func.sum(sales.c.revenue)).group_by(key)
-        found = _of(connection).execute(added).tuples()
-        return {name: (units, revenue) for name, units, revenue in found}
+        return {name: (units, revenue) for name, units, revenue in _of(connection).execute(added)}
 
 
 def _listed(rows: Iterable[Row[Any]]) -> dict[str, ListedOrder]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from examples.shop.messages import Line, OrderPlaced, OrderStarted
-from examples.shop.rows import Sale, SaleRows
 from sqlalchemy import Connection
 
+from examples.shop.messages import Line, OrderPlaced, OrderStarted
+from examples.shop.rows import Sale, SaleRows
 from sourced import Batch, EventSourcedProjector, event
 
 

@@ -18,8 +18,7 @@ from examples.shop.rows import (
 )
 from examples.shop.sales import Sales
 from examples.shop.stock import Stock
-
-from sourced import App, Settings
+from sourced import App, Clock, Settings
 
 DEFAULT_STORE = "sqlite:///shop.db"
 
@@ -40,12 +39,14 @@ class Shop:
                 metadata.create_all(transaction.connection)
 
 
-def open_shop(store: str = DEFAULT_STORE, *, settings: Settings | None = None) -> Shop:
+def open_shop(
+    store: str = DEFAULT_STORE, *, clock: Clock | None = None, settings: Settings | None = None
+) -> Shop:
     """Return the shop on a store, such as `sqlite:///shop.db`, or `memory://`."""
     in_memory = store.startswith("memory:")
     orders: OrderRows = OrdersInMemory() if in_memory else OrdersInSql()
     sales: SaleRows = SalesInMemory() if in_memory else SalesInSql()
-    app = App(store, settings=settings)
+    app = App(store, clock=clock, settings=settings)
     app.register(Cart, Order, Payment, Stock, OrderListing(orders), Sales(sales))
     return Shop(app, orders, sales)
 

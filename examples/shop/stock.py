@@ -14,7 +14,6 @@ from examples.shop.messages import (
     StockReleased,
     StockReserved,
 )
-
 from sourced import Actor, Dispatch, Events, Yielded, command, event, react
 
 

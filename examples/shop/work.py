@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from examples.shop.worker import work
-
 from sourced import App
 
 ROOT = Path(__file__).parents[2]
@@ -24,10 +23,10 @@ class StuckError(RuntimeError):
     """Nothing has moved for a long time; says what is in the way."""
 
 
-def start_worker(store: str, *, threads: int = 1, lease: float = 15.0) -> subprocess.Popen[bytes]:
+def start_worker(store: str, *, threads: int = 1) -> subprocess.Popen[bytes]:
     """Start one worker process on a store."""
     command = [sys.executable, "-m", "examples.shop.worker", "--store", store]
-    command += ["--threads", str(threads), "--lease", str(lease)]
+    command += ["--threads", str(threads)]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
 

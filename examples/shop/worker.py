@@ -11,11 +11,13 @@ import threading
 from datetime import timedelta
 
 from examples.shop.shop import DEFAULT_STORE, open_shop
-
 from sourced import App, Settings
 
 IDLE = 0.05
 """How long to wait, in seconds, when there was nothing to do."""
+
+LEASE = 15.0
+"""How long, in seconds, the claims of a worker that is not heard of are kept from the others."""
 
 
 def work(app: App, ended: threading.Event, *, threads: int = 1) -> None:
@@ -26,26 +28,25 @@ def work(app: App, ended: threading.Event, *, threads: int = 1) -> None:
             ended.wait(IDLE)
 
 
-def main() -> None:
+def run(store: str, *, threads: int = 1, lease: float = LEASE) -> None:
     """Work until TERM or INT."""
-    parser = argparse.ArgumentParser(prog="python -m examples.shop.worker", description=__doc__)
-    parser.add_argument("--store", default=DEFAULT_STORE)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--lease",
-        type=float,
-        default=15.0,
-        help="seconds; how long the claims of "
-        "a worker that is not heard of any more are kept from the others",
-    )
-    given = parser.parse_args()
-    lease = timedelta(seconds=given.lease)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    shop = open_shop(given.store, settings=Settings(lease=lease, heartbeat=lease / 5))
+    trusted = timedelta(seconds=lease)
+    shop = open_shop(store, settings=Settings(lease=trusted, heartbeat=trusted / 5))
     with shop.app as app:
-        work(app, ended, threads=given.threads)
+        work(app, ended, threads=threads)
+
+
+def main() -> None:
+    """Read the command line, and run."""
+    parser = argparse.ArgumentParser(prog="python -m examples.shop.worker", description=__doc__)
+    parser.add_argument("--store", default=DEFAULT_STORE)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--lease", type=float, default=LEASE, help="seconds")
+    given = parser.parse_args()
+    run(given.store, threads=given.threads, lease=given.lease)
 
 
 if __name__ == "__main__":
