@@ -12,7 +12,7 @@ from sourced._session import Session
 from sourced._tally import Tally
 from sourced.errors import UsageError
 
-__all__ = ["drain"]
+__all__ = ["drain", "drain_in"]
 
 
 def drain(
@@ -34,17 +34,40 @@ def drain(
         raise UsageError(f"threads must be 1 or more, got {threads}")
     entries = [entry for entry in registry if groups is None or entry.group in groups]
     total = Tally()
-    if not entries:
-        return total
-    with Session(engine, registry) as session, ThreadPoolExecutor(threads) as pool:
+    if entries:
+        with Session(engine, entries) as session:
+            drain_in(engine, session, entries, threads=threads, stopping=stopping, done=total.add)
+    return total
+
+
+def drain_in(
+    engine: Engine,
+    session: Session,
+    entries: Sequence[Registered],
+    *,
+    threads: int,
+    stopping: Callable[[], bool],
+    done: Callable[[Tally], None],
+) -> None:
+    """Drain as a worker that has joined already.
+
+    Args:
+        engine: what handling needs.
+        session: the worker.
+        entries: the reactors to handle for.
+        threads: how many to use.
+        stopping: asked between streams.
+        done: told what each pass did, in the thread that asked for the drain.
+    """
+    with ThreadPoolExecutor(threads) as pool:
         run = _Pass(engine, session, entries, stopping)
         while True:
             moved = _keep_house(engine)
             results = [run(0)] if threads == 1 else list(pool.map(run, range(threads)))
             for result in results:
-                total.add(result)
+                done(result)
             if stopping() or not (moved or any(result.claimed for result in results)):
-                return total
+                return
 
 
 def _keep_house(engine: Engine) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from sourced._engine import Engine, logger
 from sourced._faults import reach
 from sourced._ids import new_worker_id
-from sourced._registry import Registry
+from sourced._registry import Registered
 from sourced._store import WorkerInfo
 
 __all__ = ["Session"]
@@ -22,11 +23,16 @@ class Session:
 
     A worker that was declared dead (frozen for longer than the lease) takes a new id and goes on;
     what it held is somebody else's, and its commits are refused.
+
+    Args:
+        engine: what handling needs.
+        entries: the reactors it handles for; others see in its row which types it knows.
+        name: what operators see; host and pid by default.
     """
 
-    def __init__(self, engine: Engine, registry: Registry, *, name: str = "") -> None:
+    def __init__(self, engine: Engine, entries: Iterable[Registered], *, name: str = "") -> None:
         self._engine = engine
-        self._registry = registry
+        self._entries = tuple(entries)
         self._name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="sourced-heartbeat", daemon=True)
@@ -59,7 +65,7 @@ class Session:
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 code_version=self._engine.settings.code_version,
-                handles={entry.group: entry.types for entry in self._registry},
+                handles={entry.group: entry.types for entry in self._entries},
             )
         )
 

@@ -1,0 +1,5 @@
+"""The workers: threads that handle what is ready until they are told to stop."""
+
+from sourced.runtime._supervisor import GRACE, Ended, Supervisor
+
+__all__ = ["GRACE", "Ended", "Supervisor"]

@@ -1,0 +1,302 @@
+"""Workers in one process: threads, a housekeeper, and an end in which nothing is lost.
+
+```
+main thread     waits for signals, for stop(), and for its threads to end
+workers × N     take a group from the queue: one round of claim, handle, commit; put it back
+housekeeper     polls: groups with something ready → queue; promotes what is due, reaps the dead
+heartbeat       the session's own thread
+store           hints → queue
+```
+
+The end, whose states are those of the main thread:
+
+```
+running ── TERM, INT, stop() ──▶ finishing ── all threads ended ───────▶ leave ── Ended()
+                                     │
+                                     └─ grace over, or told again ─────▶ leave ── Ended(forced)
+```
+
+Leaving frees every claim of this process and deletes its row, in one transaction. What a thread
+still has in hand then is refused when it commits, so it is handled by somebody else, once. A third
+signal ends the process on the spot, and the lease does the rest.
+
+Signal handlers do nothing but put a note into a queue whose `put` may interrupt its own `get`; an
+event or a condition could be met in the middle of its own lock.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Any
+
+from sourced._app import App
+from sourced._drain import drain_in
+from sourced._engine import Engine, logger
+from sourced._registry import Registered
+from sourced._round import Round
+from sourced._session import Session
+from sourced._tally import Tally
+from sourced.errors import UsageError
+from sourced.runtime._housekeeper import Housekeeper
+from sourced.runtime._pace import Pace
+from sourced.runtime._presence import Presence
+from sourced.runtime._queue import WorkQueue
+from sourced.runtime._troubles import Troubles
+
+__all__ = ["GRACE", "Ended", "Supervisor"]
+
+GRACE = 25.0
+"""How long, in seconds, what is in hand may take once the end has been asked for."""
+
+FORCED_EXIT = 70
+LEAVE_PATIENCE = 5.0
+LONGEST_WAIT = 1.0  # where a wait cannot be interrupted, signals are seen this late
+
+Duty = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a supervisor's run ended.
+
+    Attributes:
+        tally: what was handled.
+        forced: threads were still at work, and what they had in hand was given back.
+        signal: the first signal that asked for the end, if one did.
+    """
+
+    tally: Tally
+    forced: bool = False
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """For `sys.exit`: 0, or 70 if the end was forced."""
+        return FORCED_EXIT if self.forced else 0
+
+
+class Supervisor:
+    """Workers of an app, in threads of this process; it runs once.
+
+    In the main thread, TERM and INT end it: the first lets what is in hand be finished, the second
+    gives it back at once, the third exits. An error of a handler or of the store ends no thread.
+
+    Args:
+        app: its registered reactors are served.
+        threads: how many streams' batches are handled at the same time.
+        groups: only these (reactors or names); all when None.
+        grace: how long, in seconds, what is in hand may take after the end has been asked for.
+
+    Raises:
+        UsageError: no threads, or no groups to serve.
+        UnknownGroupError: a group is not registered with this app.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        threads: int = 4,
+        groups: Collection[Any] | None = None,
+        grace: float = GRACE,
+    ) -> None:
+        if threads < 1:
+            raise UsageError(f"threads must be 1 or more, got {threads}")
+        wanted = app.reactors if groups is None else [app.registered(group) for group in groups]
+        if not wanted:
+            raise UsageError("nothing to work for: register reactors with app.register(…)")
+        self._app = app
+        self._threads = threads
+        self._grace = grace
+        self._entries = {entry.group: entry for entry in wanted}
+        self._queue = WorkQueue(self._entries, places=threads)
+        self._troubles = Troubles()
+        self._stopping = threading.Event()
+        self._notes: SimpleQueue[str] = SimpleQueue()
+        self._signals: list[int] = []
+        self._lock = threading.Lock()
+        self._tally = Tally()
+        self._error: BaseException | None = None
+        self._began = False
+
+    @property
+    def tally(self) -> Tally:
+        """What has been handled so far."""
+        with self._lock:
+            return replace(self._tally)
+
+    def stop(self) -> None:
+        """Ask for the end, from any thread; asked again, what is in hand is given back at once."""
+        self._notes.put("stop")
+
+    def run(self) -> Ended:
+        """Handle what comes until the end is asked for.
+
+        Raises:
+            StoreUnavailableError: the store could not be reached at the start.
+            SchemaError: it is not installed.
+        """
+        engine, _ = self._begin()
+        paces = {name: self._pace(engine, entry) for name, entry in self._entries.items()}
+
+        def duties(presence: Presence) -> list[Duty]:
+            house = Housekeeper(engine, self._queue, self._troubles, presence, self._stopping)
+            return [lambda: self._work(engine, presence, paces)] * self._threads + [house]
+
+        unsubscribe = engine.store.subscribe(self._queue.add)
+        try:
+            return self._supervise(engine, duties)
+        finally:
+            unsubscribe()
+
+    def drain(self) -> Ended:
+        """Handle what is there, due messages included, and end when nothing is ready any more.
+
+        Raises:
+            StoreUnavailableError: the store went away; what was committed stands.
+            SchemaError: it is not installed.
+        """
+        engine, _ = self._begin()
+
+        def duty(presence: Presence) -> None:
+            drain_in(
+                engine,
+                presence.begin(),
+                list(self._entries.values()),
+                threads=self._threads,
+                stopping=self._stopping.is_set,
+                done=self._count,
+            )
+
+        return self._supervise(engine, lambda presence: [lambda: duty(presence)])
+
+    # --- the main thread --------------------------------------------------------------------------
+
+    def _begin(self) -> tuple[Engine, Any]:
+        if self._began:
+            raise UsageError("a supervisor runs once: make another one")
+        self._began = True
+        return self._app.ready()
+
+    def _supervise(self, engine: Engine, duties: Callable[[Presence], Sequence[Duty]]) -> Ended:
+        presence = Presence(lambda: Session(engine, self._entries.values()))
+        with self._listening():
+            presence.join()
+            crew = duties(presence)
+            for number, duty in enumerate(crew, 1):
+                name = f"sourced-{number}"
+                threading.Thread(target=self._perform, args=(duty,), name=name, daemon=True).start()
+            forced = self._wait_for(len(crew))
+            if forced:
+                logger.warning("stopping now: what is in hand is given back")
+            _leave(presence, LEAVE_PATIENCE if forced else None)
+        if self._error is not None:
+            raise self._error
+        first = self._signals[0] if self._signals else None
+        return Ended(tally=self.tally, forced=forced, signal=first)
+
+    def _wait_for(self, running: int) -> bool:
+        """Wait until all threads have ended; True if that takes too long or is not wanted."""
+        deadline: float | None = None
+        while running:
+            note = self._next_note(deadline)
+            if note == "ended":
+                running -= 1
+            elif note == "overdue" or (note == "stop" and deadline is not None):
+                return True
+            elif note == "stop":
+                deadline = time.monotonic() + self._grace
+                self._finish()
+        return False
+
+    def _next_note(self, deadline: float | None) -> str:
+        left = LONGEST_WAIT if deadline is None else deadline - time.monotonic()
+        try:
+            return self._notes.get(timeout=max(0.0, min(left, LONGEST_WAIT)))
+        except Empty:
+            return "overdue" if left <= LONGEST_WAIT and deadline is not None else ""
+
+    def _finish(self) -> None:
+        logger.info(
+            "stopping: no new claims; what is in hand has %g s; ask again to stop now", self._grace
+        )
+        self._stopping.set()
+        self._queue.close()
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Let signals ask for the end, where Python allows it: in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = {n: signal.signal(n, self._signalled) for n in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        self._signals.append(number)
+        if len(self._signals) > 2:
+            os._exit(FORCED_EXIT)
+        self._notes.put("stop")
+
+    # --- the workers ------------------------------------------------------------------------------
+
+    def _perform(self, duty: Duty) -> None:
+        try:
+            duty()
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            self._error = error
+        finally:
+            self._notes.put("ended")
+
+    def _work(self, engine: Engine, presence: Presence, paces: dict[str, Pace]) -> None:
+        while (group := self._queue.take()) is not None:
+            session = presence.begin()
+            round_ = Round(
+                engine, self._entries[group], session.worker_id, stopping=self._stopping.is_set
+            )
+            try:
+                self._run(round_, group, paces[group])
+            except BaseException as error:  # noqa: BLE001 - nothing ends a worker
+                self._queue.rest(group, self._troubles.failed(f"group {group}", error))
+                presence.end(session, in_doubt=True)
+            else:
+                self._troubles.worked(f"group {group}")
+                presence.end(session)
+
+    def _run(self, round_: Round, group: str, pace: Pace) -> None:
+        asked, began = pace.streams, time.monotonic()
+        result = round_.run(max_streams=asked)
+        self._count(result)
+        pace.took(result.claimed, time.monotonic() - began)
+        if result.claimed:  # a full claim means more is there, so a second thread joins
+            self._queue.add([group], times=2 if result.claimed >= asked else 1)
+
+    def _count(self, result: Tally) -> None:
+        with self._lock:
+            self._tally.add(result)
+
+    def _pace(self, engine: Engine, entry: Registered) -> Pace:
+        settings = engine.settings
+        bound = entry.setting("max_streams", settings.max_streams)
+        return Pace(bound=bound, budget=settings.batch_budget.total_seconds())
+
+
+def _leave(presence: Presence, patience: float | None) -> None:
+    """Give back what the process holds; a store that does not answer is left to the lease."""
+    leaving = threading.Thread(target=presence.leave, name="sourced-leave", daemon=True)
+    leaving.start()
+    leaving.join(patience)
+    if leaving.is_alive():
+        logger.warning("the store did not answer in %g s; the lease gives back", patience or 0)
