@@ -18,6 +18,7 @@ from sourced import (
     Event,
     Reactor,
     Settings,
+    Unit,
     UnknownMessage,
     command,
     event,
@@ -385,6 +386,29 @@ def test_two_deciders_of_one_command_are_refused(app_on: AppFactory) -> None:
 
     with pytest.raises(RegistrationError, match="Start is decided by Person already"):
         app.register(Twin)
+
+
+def test_a_handler_of_a_base_class_is_given_what_derives_from_it(app_on: AppFactory) -> None:
+    class Closed(Event, type="app.closed"):
+        pass
+
+    class ClosedEarly(Closed, type="app.closed_early"):
+        pass
+
+    seen: list[str] = []
+
+    class Watcher(Reactor, group="Watcher"):
+        @on
+        def see(self, event: Closed) -> None:
+            seen.append(event.meta.type)
+
+    app = app_on(Watcher)
+    app.append([Closed(), ClosedEarly()], to="p-1")
+
+    app.drain()
+    Unit(app, Watcher).handle(ClosedEarly(), to="p-2")
+
+    assert seen == ["app.closed", "app.closed_early", "app.closed_early"]
 
 
 def test_registering_again_changes_nothing(app_on: AppFactory) -> None:

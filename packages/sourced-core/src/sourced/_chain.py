@@ -102,7 +102,7 @@ class Chain:
             if taken > self._max_steps:
                 raise LoopError(self._max_steps, [s.new.type for s in self.steps[-CYCLE:]])
             for entry in self._entries:
-                if type(step.message) in entry.handles:
+                if entry.takes(type(step.message)):
                     self._handle(entry, step)
 
     def work(self) -> UnitOfWork:
@@ -118,14 +118,14 @@ class Chain:
 
     def committed(self, stored: Sequence[StoredMessage]) -> None:
         """Remember states, where the streams came out as foreseen, and run what follows."""
+        for plan in self._plans:
+            self._engine.after_commit(plan.batch.group, plan.after)
         places = {message.id: message.seq for message in stored}
         moved = {s.new.stream_id for s in self.steps if places.get(s.new.id) != s.seq}
         for (group, stream_id, role), state in self._final.items():
             if stream_id not in moved and role != UNREMEMBERED:
                 entry = Remembered(state.state, self._seq_of(stream_id, state), state.snapshot_seq)
                 self._engine.cache.put(group, stream_id, role, entry)
-        for plan in self._plans:
-            self._engine.after_commit(plan.batch.group, plan.after)
 
     # --- one step ---------------------------------------------------------------------------------
 

@@ -35,6 +35,10 @@ class Registered:
     start: Start = BEGINNING
     was: tuple[str, ...] = field(default=())
 
+    def takes(self, message: type[Message]) -> bool:
+        """Return whether a message class, or one it is derived from, is handled."""
+        return message in self.handles or any(issubclass(message, cls) for cls in self.handles)
+
     def setting(self, name: str, default: Any) -> Any:
         """Return an optional attribute of the reactor."""
         value = getattr(self.reactor, name, None)
@@ -79,11 +83,11 @@ class Registry:
 
     def decider_of(self, command: type[Message]) -> Registered | None:
         """Return who decides a command class."""
-        return next((entry for entry in self if command in entry.decides), None)
+        return next((e for e in self if any(issubclass(command, c) for c in e.decides)), None)
 
     def handlers_of(self, message: type[Message]) -> list[Registered]:
         """Return who handles a message class, in order of registration."""
-        return [entry for entry in self if message in entry.handles]
+        return [entry for entry in self if entry.takes(message)]
 
     def of(self, reactor: Any) -> Registered:
         """Return the entry of a reactor class, an instance, or a group's name.

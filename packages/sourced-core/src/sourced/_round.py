@@ -275,8 +275,8 @@ class Round:
         self.result.handled += plan.handled
         mine = {message.id for message in plan.append}
         stored = [message for message in committed.messages if message.id in mine]
-        self._engine.remember(plan.batch, plan.evolved, stored)
         self._engine.after_commit(self._entry.group, plan.after)
+        self._engine.remember(plan.batch, plan.evolved, stored)
         if follow_up is not None:
             follow_up()
 

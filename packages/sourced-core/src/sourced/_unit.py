@@ -76,7 +76,7 @@ class Unit:
             ConcurrencyError: others were first, five times in a row.
             BusyError, StreamParkedError, GroupStoppedError: a stream is not free.
         """
-        if not any(type(message) in entry.handles for entry in self._entries):
+        if not any(entry.takes(type(message)) for entry in self._entries):
             raise UsageError(
                 f"no reactor of this unit handles {type(message).__name__}; it has "
                 f"{', '.join(entry.group for entry in self._entries)}"
