@@ -75,7 +75,7 @@ def _handle(shop: Shop, given: argparse.Namespace) -> None:
 
 def _workers(shop: Shop, given: argparse.Namespace) -> AbstractContextManager[None]:
     if given.store.startswith("memory:"):
-        return work.thread(shop.app, threads=given.threads)
+        return work.in_process(shop.app, threads=given.threads)
     return work.processes(given.store, count=given.workers, threads=given.threads)
 
 

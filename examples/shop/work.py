@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from examples.shop.worker import work
 from sourced import App
+from sourced.runtime import Supervisor
 
 ROOT = Path(__file__).parents[2]
 PAUSE = 0.1
@@ -45,16 +45,16 @@ def processes(store: str, *, count: int, threads: int = 1) -> Iterator[None]:
 
 
 @contextmanager
-def thread(app: App, *, threads: int = 1) -> Iterator[None]:
-    """Keep a worker running in this process while inside."""
-    ended = threading.Event()
-    worker = threading.Thread(target=work, args=(app, ended), kwargs={"threads": threads})
-    worker.start()
+def in_process(app: App, *, threads: int = 1) -> Iterator[None]:
+    """Keep workers running in this process while inside, for a store that is in its memory."""
+    supervisor = Supervisor(app, threads=threads)
+    running = threading.Thread(target=supervisor.run)
+    running.start()
     try:
         yield
     finally:
-        ended.set()
-        worker.join()
+        supervisor.stop()
+        running.join()
 
 
 def wait_until_quiet(app: App, progress: Progress | None = None) -> None:
