@@ -20,11 +20,13 @@ from sourced_testing.conformance.fencing import FencingConformance
 from sourced_testing.conformance.handle_now import HandleNowConformance
 from sourced_testing.conformance.hints import HintsConformance
 from sourced_testing.conformance.inspect import InspectConformance
+from sourced_testing.conformance.park import ParkConformance
 from sourced_testing.conformance.pending import PendingConformance
 from sourced_testing.conformance.read import ReadConformance
 from sourced_testing.conformance.register import RegisterConformance
-from sourced_testing.conformance.reset_and_replay import ReplayConformance, ResetConformance
-from sourced_testing.conformance.retry_and_park import ParkConformance, RetryConformance
+from sourced_testing.conformance.replay import ReplayConformance
+from sourced_testing.conformance.reset import ResetConformance
+from sourced_testing.conformance.retry import RetryConformance
 from sourced_testing.conformance.schedule import ScheduleConformance
 from sourced_testing.conformance.schema import SchemaConformance
 from sourced_testing.conformance.transactions import (
