@@ -24,7 +24,7 @@ def clock() -> FakeClock:
 def app_on(
     request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path
 ) -> Iterator[AppFactory]:
-    """Make apps over one store: `app_on(Cart, Listings)`, several of them like several processes."""
+    """Make apps over one store, `app_on(Cart, Listings)`; several are like several processes."""
     opened: list[App] = []
     memory = MemoryStore(clock=clock)
 

@@ -312,7 +312,7 @@ def test_a_reaction_schedules_for_later(app_on: AppFactory, clock: FakeClock) ->
 def test_a_wrong_time_is_refused(app_on: AppFactory, wrong: dict[str, object]) -> None:
     app = app_on(Person)
 
-    with pytest.raises(UsageError, match="at= or after=|aware|0 or more"):
+    with pytest.raises(UsageError, match=r"at= or after=|aware|0 or more"):
         app.dispatch(Start(), to="p-1", **wrong)  # type: ignore[arg-type]
 
 
@@ -580,9 +580,13 @@ def test_rows_and_messages_of_a_transaction_commit_together_or_not_at_all(
 ) -> None:
     app = app_on(Person)
 
-    with pytest.raises(RuntimeError, match="changed my mind"), app.transaction() as transaction:
-        transaction.dispatch(Start(name="lost"), to="p-1")
-        raise RuntimeError("changed my mind")
+    def change_my_mind() -> None:
+        with app.transaction() as transaction:
+            transaction.dispatch(Start(name="lost"), to="p-1")
+            raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        change_my_mind()
     with app.transaction() as transaction:
         transaction.dispatch(Start(name="kept"), to="p-1")
         with pytest.raises(ConcurrencyError):

@@ -34,7 +34,7 @@ class Came(Event, type="policies.came"):
     n: int
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """What the handlers below raise."""
 
 
@@ -57,7 +57,7 @@ class Sink(Reactor, group="Sink"):
 def test_a_failure_on_one_stream_delays_no_other(app_on: AppFactory) -> None:
     """T19."""
     sink = Sink()
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append(Came(n=1), to="bad")
     app.append(Came(n=2), to="good")
@@ -72,7 +72,7 @@ def test_messages_before_the_failing_one_are_kept_and_those_after_it_wait(
     app_on: AppFactory,
 ) -> None:
     sink = Sink()
-    sink.failing[2] = Broken("no")
+    sink.failing[2] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1), Came(n=2), Came(n=3)], to="s")
 
@@ -88,7 +88,7 @@ def test_a_stream_is_parked_after_its_retries_and_counts_as_parked_not_pending(
 ) -> None:
     """T48."""
     sink = Sink(ErrorPolicy(retries=2, backoff=exponential(jitter=False)))
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append(Came(n=1), to="bad")
     app.append(Came(n=2), to="bad")
@@ -105,7 +105,7 @@ def test_retrying_a_parked_stream_handles_all_behind_it_in_order_and_goes_on_liv
 ) -> None:
     """T49."""
     sink = Sink(ErrorPolicy(retries=0))
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1), Came(n=2)], to="bad")
     app.drain()
@@ -125,7 +125,7 @@ def test_retrying_a_parked_stream_handles_all_behind_it_in_order_and_goes_on_liv
 def test_skipping_leaves_an_operations_row(app_on: AppFactory) -> None:
     """T50."""
     sink = Sink(ErrorPolicy(retries=0))
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1), Came(n=2)], to="bad")
     app.drain()
@@ -155,7 +155,7 @@ def test_success_starts_the_attempts_again(app_on: AppFactory, clock: FakeClock)
 
     sink = Sink(policy)
     app = app_on(sink)
-    sink.failing = {1: Broken("a"), 2: Broken("b")}
+    sink.failing = {1: BrokenError("a"), 2: BrokenError("b")}
     app.append([Came(n=1), Came(n=2)], to="s")
     drained_after(app, clock, 0)
     drained_after(app, clock, 2)
@@ -176,21 +176,21 @@ def test_a_policy_sees_the_handlers_own_exception_and_the_failing_message(
         return Park()
 
     sink = Sink(policy)
-    sink.failing[2] = Broken("the second")
+    sink.failing[2] = BrokenError("the second")
     app = app_on(sink)
     app.append([Came(n=1), Came(n=2), Came(n=3)], to="s")
 
     app.drain()
 
     failure = seen[0]
-    assert isinstance(failure.exception, Broken)
+    assert isinstance(failure.exception, BrokenError)
     assert failure.message == Came(n=2)
     assert (failure.group, failure.stream_id, failure.seq, failure.attempt) == ("Sink", "s", 2, 1)
 
 
 def test_then_stop_stops_the_group_and_leaves_the_stream_where_it_is(app_on: AppFactory) -> None:
     sink = Sink(ErrorPolicy(retries=0, then="stop"))
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1)], to="s")
 
@@ -203,7 +203,7 @@ def test_then_stop_stops_the_group_and_leaves_the_stream_where_it_is(app_on: App
 
 def test_then_skip_goes_on_behind_the_message(app_on: AppFactory) -> None:
     sink = Sink(ErrorPolicy(retries=0, then="skip"))
-    sink.failing[2] = Broken("no")
+    sink.failing[2] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1), Came(n=2), Came(n=3)], to="s")
 
@@ -216,7 +216,7 @@ def test_then_skip_goes_on_behind_the_message(app_on: AppFactory) -> None:
 @pytest.mark.parametrize("decision", [Stop(reason="by hand"), Skip(reason="by hand"), Park()])
 def test_a_callable_policy_decides(app_on: AppFactory, decision: Decision) -> None:
     sink = Sink(lambda _failure: decision)
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1)], to="s")
 
@@ -230,7 +230,7 @@ def test_a_callable_policy_decides(app_on: AppFactory, decision: Decision) -> No
 def test_a_retry_at_a_moment_waits_for_it(app_on: AppFactory, clock: FakeClock) -> None:
     moment = clock.now() + timedelta(hours=3)
     sink = Sink(lambda _failure: Retry(at=moment))
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1)], to="s")
 
@@ -246,7 +246,7 @@ def test_a_policy_that_raises_parks_the_stream(
         raise RuntimeError("a broken policy")
 
     sink = Sink(policy)
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1)], to="s")
 
@@ -268,7 +268,7 @@ def test_callbacks_are_told_and_cannot_break_the_engine(
     sink = Sink(
         ErrorPolicy(retries=1, on_retry=on_retry, on_park=lambda failure: told.append("park"))
     )
-    sink.failing[1] = Broken("no")
+    sink.failing[1] = BrokenError("no")
     app = app_on(sink)
     app.append([Came(n=1)], to="s")
 
@@ -281,7 +281,7 @@ def test_callbacks_are_told_and_cannot_break_the_engine(
 def test_the_breaker_stops_a_group_when_too_many_of_its_streams_park(app_on: AppFactory) -> None:
     """T51: systemic failure is not poison; counted in the store."""
     sink = Sink(ErrorPolicy(retries=0))
-    sink.failing = {n: Broken("the mail server is down") for n in range(30)}
+    sink.failing = {n: BrokenError("the mail server is down") for n in range(30)}
     app = app_on(sink, settings=Settings(breaker=5))
     for n in range(30):
         app.append(Came(n=n), to=f"s-{n}")
@@ -297,7 +297,7 @@ def test_streams_that_park_slowly_do_not_trip_the_breaker(
     app_on: AppFactory, clock: FakeClock
 ) -> None:
     sink = Sink(ErrorPolicy(retries=0))
-    sink.failing = {n: Broken("no") for n in range(10)}
+    sink.failing = {n: BrokenError("no") for n in range(10)}
     app = app_on(sink, settings=Settings(breaker=5))
     for n in range(10):
         app.append(Came(n=n), to=f"s-{n}")
@@ -326,7 +326,7 @@ def test_store_trouble_in_a_handler_is_no_attempt_of_the_message(app_on: AppFact
 def test_exception_texts_of_any_kind_are_storable(app_on: AppFactory, text: str) -> None:
     """T52."""
     sink = Sink(ErrorPolicy(retries=0))
-    sink.failing[1] = Broken(text)
+    sink.failing[1] = BrokenError(text)
     app = app_on(sink)
     app.append([Came(n=1)], to="s")
 
@@ -334,18 +334,18 @@ def test_exception_texts_of_any_kind_are_storable(app_on: AppFactory, text: str)
 
     error = app.store.inspect.deliveries(group="Sink")[0].error or ""
     kept = json.loads(error)
-    assert kept["class"].endswith("Broken")
+    assert kept["class"].endswith("BrokenError")
     assert "\x00" not in kept["text"]
     assert len(kept["text"]) < 8_100
 
 
 def test_an_exception_whose_text_raises_is_storable_too() -> None:
-    class Hostile(Exception):
+    class HostileError(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no text for you")
 
     failure = Failure(
-        exception=Hostile(),
+        exception=HostileError(),
         message=None,
         message_id="",
         type="t",

@@ -55,7 +55,7 @@ class Charged(Event, type="now.charged"):
     amount: int
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The user's own."""
 
 
@@ -66,7 +66,7 @@ class Order(Actor[dict[str, int]], group="Order"):
     @command
     def place(self, state: dict[str, int], cmd: Place):  # type: ignore[no-untyped-def]  # as users do
         if cmd.amount < 0:
-            raise Refused("negative")
+            raise RefusedError("negative")
         yield Placed(amount=cmd.amount, number=state["placed"] + 1)
 
     @event
@@ -187,7 +187,7 @@ def test_a_command_handled_now_waits_for_the_worker_that_is_at_its_stream(
 def test_a_refused_command_leaves_nothing_behind(app_on: AppFactory) -> None:
     app = app_on(Order)
 
-    with pytest.raises(Refused, match="negative"):
+    with pytest.raises(RefusedError, match="negative"):
         app.handle(Place(amount=-1), to="order-1")
 
     assert list(app.read_stream("order-1")) == []
@@ -259,11 +259,11 @@ def test_a_unit_that_fails_leaves_nothing_behind(app_on: AppFactory) -> None:
 
         @command
         def pay(self, state: dict[str, int], cmd: Charge):  # type: ignore[no-untyped-def]
-            raise Refused("no money")
+            raise RefusedError("no money")
 
     app = app_on(Order, Broke)
 
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         Unit(app, Order, Broke).handle(Place(amount=7), to="order-1")
 
     assert list(app.read_stream("order-1")) == []

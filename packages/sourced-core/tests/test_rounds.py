@@ -1,4 +1,4 @@
-"""A round: what is claimed is handled in order, committed whole, and given back whatever happens."""
+"""A round: what is claimed is handled in order, committed whole, and given back after errors."""
 
 from __future__ import annotations
 
