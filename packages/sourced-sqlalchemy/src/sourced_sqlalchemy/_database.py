@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
@@ -58,6 +58,7 @@ class Database:
         self._inner: Connection | None = None
         self._is_reading = False
         self._reader, self._writer = self._engines()
+        finalize(self, _dispose, self._reader, self._writer)
         _databases.add(self)
 
     # connections
@@ -124,9 +125,15 @@ class Database:
         if self._inner is not None and self._turns.is_mine:
             yield self._inner
             return
+        failed: BaseException | None = None
         with self.writing() as connection:
             self._is_reading = True
-            yield connection
+            try:
+                yield connection
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failed = error  # what was written meanwhile was promised, and stays
+        if failed is not None:
+            raise failed
 
     def _set_durability(self, connection: Connection, durable: bool) -> None:
         level = self.options.synchronous
@@ -253,6 +260,11 @@ class Database:
                 if not is_busy(error) or time.monotonic() >= deadline:
                     raise
                 time.sleep(random.uniform(0.0002, _LONGEST_PAUSE))
+
+
+def _dispose(*engines: Engine) -> None:
+    for engine in engines:
+        engine.dispose()
 
 
 def _begin_reading(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
@@ -54,7 +55,7 @@ from sourced_sqlalchemy._inspect import SQLAlchemyInspect
 from sourced_sqlalchemy._options import BUSY_TIMEOUT, Options, options_of
 from sourced_sqlalchemy._scope import Scope
 from sourced_sqlalchemy._tables import DEFAULT_PREFIX, Tables, tables_of
-from sourced_sqlalchemy._translate import CallersError, translated
+from sourced_sqlalchemy._translate import translated
 from sourced_sqlalchemy._verbs import Verbs
 
 __all__ = ["SQLAlchemyStore", "open_store"]
@@ -118,6 +119,11 @@ class SQLAlchemyStore(Verbs):
     def inspect(self) -> SQLAlchemyInspect:
         """The read API for people and tools."""
         return self._inspect
+
+    @property
+    def options(self) -> Options:
+        """What the store was opened with."""
+        return self._options
 
     @property
     def tables(self) -> Tables:
@@ -444,11 +450,15 @@ class SQLAlchemyStore(Verbs):
     @contextmanager
     def _entered(self, opening: AbstractContextManager[Connection]) -> Iterator[Connection]:
         """Translate what beginning and committing raise, but nothing of the caller's block."""
-        with translated(self._options), opening as connection:
-            try:
-                yield connection
-            except Exception as error:
-                raise CallersError(error) from error
+        with translated(self._options):
+            connection = opening.__enter__()
+        try:
+            yield connection
+        except BaseException:
+            opening.__exit__(*sys.exc_info())
+            raise
+        with translated(self._options):
+            opening.__exit__(None, None, None)
 
     def _scope(self, connection: Connection) -> Scope:
         return Scope(

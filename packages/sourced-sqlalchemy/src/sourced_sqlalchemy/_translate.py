@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from sqlalchemy.exc import DBAPIError
 
@@ -20,6 +21,15 @@ class CallersError(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
+        self._chain = error.__cause__, error.__context__, error.__suppress_context__
+
+    def unpack(self) -> NoReturn:
+        """Raise the error as it was: with its own cause and context, not with this carrier."""
+        try:
+            raise self.error
+        finally:
+            self.error.__cause__, self.error.__context__, suppress = self._chain
+            self.error.__suppress_context__ = suppress
 
 
 @contextmanager
@@ -28,7 +38,7 @@ def translated(options: Options) -> Iterator[None]:
     try:
         yield
     except CallersError as carrier:
-        raise carrier.error from carrier.error.__cause__
+        carrier.unpack()
     except DBAPIError as error:
         if not isinstance(error.orig, sqlite3.Error):
             raise
