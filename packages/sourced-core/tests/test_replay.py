@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sourced import (
@@ -195,7 +195,7 @@ def test_a_rebuild_starts_from_nothing_and_never_doubles_a_total(app_on: AppFact
         def load(self, stream_id: str, connection: object) -> dict[str, Any] | None:
             return {"id": stream_id, "n": rows[stream_id]} if stream_id in rows else None
 
-        def clear(self, stream_ids: list[str], connection: object) -> None:
+        def clear(self, stream_ids: Sequence[str], connection: object) -> None:
             cleared.append(list(stream_ids))
 
         @event

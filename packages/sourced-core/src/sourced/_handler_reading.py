@@ -68,6 +68,14 @@ def _bare(name: str, mark: Mark) -> Handler:
     )
 
 
+_HOMES = {
+    "command": "an Actor",
+    "event": "an Actor or a projector",
+    "react": "an Actor or a projector",
+    "on": "a Reactor",
+}
+
+
 class _Reading:
     def __init__(self, cls: type, kinds: frozenset[Kind], reserved: frozenset[str]) -> None:
         self._cls = cls
@@ -117,7 +125,8 @@ class _Reading:
             allowed = " and ".join(f"@{kind}" for kind in sorted(self._kinds))
             raise HandlerError(
                 place_of(mark.function),
-                f"{self._kind_of_class()} has no @{mark.kind} handlers; it takes {allowed}",
+                f"{self._kind_of_class()} has no @{mark.kind} handlers; it takes {allowed} "
+                f"(@{mark.kind} belongs in {_HOMES[mark.kind]})",
             )
         if name in self._reserved:
             raise HandlerError(
