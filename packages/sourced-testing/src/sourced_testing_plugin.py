@@ -43,7 +43,7 @@ def sourced_store(
     from sourced_testing._stores import opened
 
     name = request.config.getoption("--sourced-store")
-    with opened(name, sourced_clock, tmp_path) as store:
+    with opened(str(name), sourced_clock, tmp_path) as store:
         yield store
 
 

@@ -12,7 +12,7 @@ import pytest
 from sourced._ids import new_id
 from sourced._limits import MAX_MESSAGE_BYTES
 from sourced._records import NewMessage, ScheduledMessage
-from sourced._store import Snapshot, Store
+from sourced._store import Snapshot, Store, StreamCommit
 from sourced.errors import CommitRefusedError, PayloadError
 from sourced_testing.conformance._given import Given, Suite, message
 
@@ -165,9 +165,12 @@ class DataConformance(Suite):
             store.append([message("c"), large])
         with pytest.raises(PayloadError):
             store.schedule([later])
-        for outputs in ({"append": (large,)}, {"schedule": (later,)}):
+        for part in (
+            StreamCommit(claim=claim, ack_seq=1, append=(large,)),
+            StreamCommit(claim=claim, ack_seq=1, schedule=(later,)),
+        ):
             with pytest.raises(CommitRefusedError) as named:
-                given.acked(claim, 1, **outputs)
+                store.commit(claim.worker, [part])
             assert isinstance(named.value.failures["a"], PayloadError)
 
         assert refused.value.type == "large"
