@@ -166,7 +166,7 @@ class Chain:
     def _add(self, new: NewMessage) -> Step:
         stream = self._stream(new.stream_id)
         seq = stream.end + 1
-        step = Step(new, decode(_placed(new, seq)), seq)
+        step = Step(new, decode(new.placed(seq=seq, position=0)), seq)
         stream.added.append(step)
         self.steps.append(step)
         return step
@@ -252,19 +252,3 @@ class _OverlayReader:
 
     def connection(self) -> AbstractContextManager[Any]:
         return self._base.connection()
-
-
-def _placed(new: NewMessage, seq: int) -> StoredMessage:
-    return StoredMessage(
-        id=new.id,
-        type=new.type,
-        stream_id=new.stream_id,
-        payload=new.payload,
-        meta=new.meta,
-        created_at=new.created_at,
-        causation_id=new.causation_id,
-        correlation_id=new.correlation_id,
-        version=new.version,
-        seq=seq,
-        position=0,
-    )

@@ -27,6 +27,22 @@ class NewMessage:
     correlation_id: UUID
     version: int = 1
 
+    def placed(self, *, seq: int, position: int) -> StoredMessage:
+        """Return the message with its place in the stream and in the log."""
+        return StoredMessage(
+            id=self.id,
+            type=self.type,
+            stream_id=self.stream_id,
+            payload=self.payload,
+            meta=self.meta,
+            created_at=self.created_at,
+            causation_id=self.causation_id,
+            correlation_id=self.correlation_id,
+            version=self.version,
+            seq=seq,
+            position=position,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:

@@ -110,19 +110,7 @@ class Log:
     def add(self, new: NewMessage) -> StoredMessage:
         """Write a message to the end of its stream."""
         stream = self._by_name.get(new.stream_id) or self._open(new.stream_id)
-        message = StoredMessage(
-            id=new.id,
-            type=new.type,
-            stream_id=new.stream_id,
-            payload=new.payload,
-            meta=new.meta,
-            created_at=new.created_at,
-            causation_id=new.causation_id,
-            correlation_id=new.correlation_id,
-            version=new.version,
-            seq=stream.head + 1,
-            position=len(self.messages) + 1,
-        )
+        message = new.placed(seq=stream.head + 1, position=len(self.messages) + 1)
         stream.add(message)
         self.messages.append(message)
         self._by_id[message.id] = message
