@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, new_class
 from typing import Any
 
 import pytest
@@ -98,6 +98,15 @@ def test_a_message_may_hold_messages_of_its_own_class() -> None:
         replies: tuple[Comment, ...] = ()
 
     assert is_read_back(Comment(text="a", replies=(Comment(text="b"),)))
+
+
+def test_the_classs_own_name_is_known_though_it_is_bound_to_another() -> None:
+    annotations = {"replies": "tuple[Comment, ...]"}
+    reply: Any = new_class(
+        "Comment", (Event,), {}, lambda body: body.update(__annotations__=annotations)
+    )
+
+    assert is_read_back(reply(replies=(reply(replies=()),)))
 
 
 def test_a_field_may_be_named_like_its_type(define: Define) -> None:

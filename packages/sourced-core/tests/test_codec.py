@@ -277,6 +277,15 @@ class TestRoundTrips:
         assert round_trip(tuple[int, ...], Point(1, 2)) == (1, 2)
         assert round_trip(date, type("Day", (date,), {})(2024, 1, 1)) == date(2024, 1, 1)
 
+    def test_keys_that_would_be_written_alike_are_refused(self) -> None:
+        rome = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Rome"))
+        utc = datetime(2024, 10, 27, 0, 30, tzinfo=UTC)
+        assert rome != utc  # Python's rule for the hour in which clocks are set back
+
+        problems = problems_of_encoding(dict[datetime, int], {rome: 1, utc: 2})
+
+        assert problems == {"value": ["has two keys that would be written alike"]}
+
     def test_subclasses_that_do_not_are_refused(self) -> None:
         class Never(list[int]):
             def __eq__(self, other: object) -> bool:

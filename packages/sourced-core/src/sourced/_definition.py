@@ -40,9 +40,9 @@ class Definition:
         self.extra: Extra = extra
         self.factory = factory
         fields = dataclasses.fields(cls)
-        self.names = tuple(field.name for field in fields)
-        self.shown = tuple(field.name for field in fields if field.repr)
-        self.make = _maker(cls, type)
+        self.names: tuple[str, ...] = tuple(field.name for field in fields)
+        self.shown: tuple[str, ...] = tuple(field.name for field in fields if field.repr)
+        self.make: Callable[[dict[str, Any]], Any] = _maker(cls, type)
         self._cls = cls
         self._doc = _own_doc(cls)
         self._scope: Scope | None = scope_of(cls.__module__, cls.__qualname__)

@@ -230,12 +230,6 @@ def _write_datetime(value: datetime) -> str:
     return value.isoformat()[:-6] + "Z"
 
 
-def _only_date(value: date) -> date:
-    if isinstance(value, datetime):
-        raise ValueError(f"expected a date, got the datetime {value.isoformat()!r}")  # noqa: TRY004
-    return value
-
-
 def _time_as_written(value: time) -> time:
     if value.tzinfo is not None and value.utcoffset() is None:
         raise ValueError("expected a naive time, or one with a fixed offset from UTC")
@@ -299,7 +293,6 @@ _TEXTS = (
         schema={"type": "string", "format": "date"},
         write=date.isoformat,
         read=date.fromisoformat,
-        check=_only_date,
     ),
     _Text(
         python=time,
