@@ -243,7 +243,10 @@ class Inspect(Protocol):
         groups: Collection[str] | None = None,
         limit: int = 100,
     ) -> tuple[PendingMessage, ...]:
-        """Return what groups have still to handle of a correlation, by (position, group)."""
+        """Return what groups have still to handle of a correlation, by (position, group).
+
+        That includes what a filling group will come by.
+        """
         ...
 
     def progress(self, group: str, stream_id: str) -> Progress:

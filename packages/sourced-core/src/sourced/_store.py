@@ -137,6 +137,7 @@ class Verbs(Protocol):
 
         Raises:
             DuplicateMessageError: an id is stored or scheduled already.
+            PayloadError: a message is larger than the store takes.
         """
         ...
 
@@ -154,6 +155,8 @@ class Verbs(Protocol):
             BusyError: the group is filling, or has a delivery: `reason` is `"filling"`, `"held"`
                 (a worker holds it), `"retrying"` (it waits, `until` says when) or `"pending"`.
             ConcurrencyError, DuplicateMessageError, PayloadError: as with `append`.
+            UsageError: a message was handled that comes after one, of the same stream and group,
+                that is left to the workers: they would handle it out of order.
         """
         ...
 

@@ -145,7 +145,7 @@ class Compiler:
             self._record(members),
             python,
             take_apart=lambda value: {name: getattr(value, name) for name in names},
-            hashable=python.__hash__ is not None and all(m.node.hashable for m in members),
+            hashable=getattr(python, "__hash__", None) is not None and all(m.node.hashable for m in members),
             bounded=all(member.node.bounded for member in members),
         )
 
