@@ -90,18 +90,18 @@ class App:
         chosen = settings or Settings()
         if errors is not None:
             chosen = replace(chosen, errors=errors)
-        self.url = safe_url(store) if isinstance(store, str) else ""
+        self.url: str = safe_url(store) if isinstance(store, str) else ""
         if store is None or isinstance(store, str):
             store = open_store(store or "", clock=clock)
         self.store: Store = store
         self.clock: Clock = clock or self.store.clock
-        self.settings = chosen
+        self.settings: Settings = chosen
         self._registry = Registry()
         self._engine = Engine(self.store, self.clock, chosen, StateCache(chosen.cache_size))
         self._lock = threading.RLock()
         self._unannounced: list[Registered] = []
         self._unhandled: set[type[Message]] = set()
-        self.groups = Groups(self.store, self._registry, self.clock)
+        self.groups: Groups = Groups(self.store, self._registry, self.clock)
 
     def __repr__(self) -> str:
         groups = ", ".join(entry.group for entry in self._registry)

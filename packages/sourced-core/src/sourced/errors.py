@@ -315,7 +315,7 @@ class CommitRefusedError(StoreError):
 
     def __init__(self, failures: Mapping[str, Exception]) -> None:
         Exception.__init__(self, dict(failures))
-        self.failures = dict(failures)
+        self.failures: dict[str, Exception] = dict(failures)
 
     def __str__(self) -> str:
         named = "; ".join(f"{stream!r}: {error}" for stream, error in self.failures.items())
@@ -398,7 +398,7 @@ class LoopError(HandlingError):
     def __init__(self, steps: int, cycle: Sequence[str]) -> None:
         Exception.__init__(self, steps, tuple(cycle))
         self.steps = steps
-        self.cycle = tuple(cycle)
+        self.cycle: tuple[str, ...] = tuple(cycle)
         self.group = ""
         self.stream_id = ""
 
@@ -438,7 +438,7 @@ class WaitTimeoutError(HandlingError, TimeoutError):
 
     def __init__(self, pending: Sequence[str], seconds: float) -> None:
         Exception.__init__(self, tuple(pending), seconds)
-        self.pending = tuple(pending)
+        self.pending: tuple[str, ...] = tuple(pending)
         self.seconds = seconds
         self.group = ""
         self.stream_id = ""

@@ -36,19 +36,19 @@ class Tables:
     """
 
     def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self.metadata = MetaData()
-        self.streams = self._streams()
-        self.messages = self._messages()
-        self.groups = self._groups()
-        self.subscriptions = self._subscriptions()
-        self.deliveries = self._deliveries()
-        self.schedule = self._schedule()
-        self.snapshots = self._snapshots()
-        self.workers = self._workers()
-        self.operations = self._operations()
-        self.counters = self._counters()
-        self.migrations = self._migrations()
+        self.prefix: str = prefix
+        self.metadata: MetaData = MetaData()
+        self.streams: Table = self._streams()
+        self.messages: Table = self._messages()
+        self.groups: Table = self._groups()
+        self.subscriptions: Table = self._subscriptions()
+        self.deliveries: Table = self._deliveries()
+        self.schedule: Table = self._schedule()
+        self.snapshots: Table = self._snapshots()
+        self.workers: Table = self._workers()
+        self.operations: Table = self._operations()
+        self.counters: Table = self._counters()
+        self.migrations: Table = self._migrations()
 
     def _table(self, name: str, *parts: Column[object] | Index | UniqueConstraint) -> Table:
         return Table(f"{self.prefix}{name}", self.metadata, *parts)

@@ -140,11 +140,11 @@ class History:
     def __init__(self, store: Store, clock: FakeClock) -> None:
         self.store = store
         self.clock = clock
-        self.model = Model()
+        self.model: Model = Model()
         self.taken: list[Taken] = []
         self.waiting: list[tuple[datetime, Key]] = []
         self.live: dict[Key, list[int]] = defaultdict(list)
-        self.worker = self.hired()
+        self.worker: str = self.hired()
 
     def run(self, steps: Sequence[Step]) -> None:
         """Do all steps, then everything that is left to do, and look at what came of it."""
@@ -250,7 +250,7 @@ class History:
         self.clock.advance((LEASE * 2).total_seconds())
         assert self.store.reap(LEASE) == len(self.model.held)
         self.model.held.clear()
-        self.worker = self.hired()
+        self.worker: str = self.hired()
 
     # what steps are made of
 
