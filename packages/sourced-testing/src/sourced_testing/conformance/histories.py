@@ -250,7 +250,7 @@ class History:
         self.clock.advance((LEASE * 2).total_seconds())
         assert self.store.reap(LEASE) == len(self.model.held)
         self.model.held.clear()
-        self.worker: str = self.hired()
+        self.worker = self.hired()
 
     # what steps are made of
 
