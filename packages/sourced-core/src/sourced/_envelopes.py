@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from types import EllipsisType, MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sourced._codec import plain_json
 from sourced._json_text import from_json, text_problem, to_json
-from sourced._message import Message, UnknownMessage, definition_of, known_type
+from sourced._message import Message, UnknownMessage, known_type
 from sourced._meta import NO_KEYS, Meta, changed_meta
 from sourced._problems import InvalidError, shown
 from sourced._records import NewMessage, StoredMessage
@@ -80,7 +80,7 @@ def decode_new(record: NewMessage) -> Message:
 
 def _decode(record: StoredMessage | NewMessage, seq: int | None, position: int | None) -> Message:
     cls = known_type(record.type)
-    definition = None if cls is None else definition_of(cls)
+    definition = None if cls is None else cls.__message__
     meta = Meta(
         id=record.id,
         type=record.type if definition is None else definition.type,
@@ -94,9 +94,9 @@ def _decode(record: StoredMessage | NewMessage, seq: int | None, position: int |
     )
     if definition is None:
         return UnknownMessage(_object(record.payload, record.type), meta)
-    message = definition.make(definition.schema.decode(record.payload))
+    message: Message = definition.make(definition.schema.decode(record.payload))
     message.__dict__["_meta"] = meta
-    return cast("Message", message)
+    return message
 
 
 def _payload_text(message: Message) -> str:

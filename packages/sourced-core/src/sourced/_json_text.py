@@ -48,7 +48,7 @@ def to_json(data: Any, *, bounded: bool = False) -> str:
         text = _dumps(data)
     except (ValueError, RecursionError):
         text = ""
-    if text and _is_clean(text) and (bounded or _depth_is_fine(data)):
+    if text and _is_clean(text) and (bounded or _is_shallow(text, data)):
         return text
     if problems := tuple(json_problems(data)):
         raise InvalidError(*problems)
@@ -102,7 +102,9 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _depth_is_fine(data: Any) -> bool:
+def _is_shallow(text: str, data: Any) -> bool:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return True
     level = [data]
     for _ in range(MAX_DEPTH + 1):
         level = [item for value in level for item in _children(value)]

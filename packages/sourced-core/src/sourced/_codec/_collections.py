@@ -259,9 +259,17 @@ def _plain(value: Any) -> Any:
         return value
     if kind is list:
         return _convert_all(value, _plain)
-    if kind is dict and all(type(key) is str for key in value):
-        return dict(zip(value, convert_each(value.items(), _plain), strict=True))
+    if kind is dict and all(map(_is_text, value)):
+        try:
+            return {key: _plain(item) for key, item in value.items()}
+        except InvalidError:
+            convert_each(value.items(), _plain)  # tells about all items
+            raise
     raise _refuse_json_value(value)
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
 
 
 def _parsed_json(value: Any) -> Any:

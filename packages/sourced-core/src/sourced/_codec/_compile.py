@@ -145,7 +145,7 @@ class Compiler:
             self._record(members),
             python,
             take_apart=lambda value: {name: getattr(value, name) for name in names},
-            hashable=getattr(python, "__hash__", None) is not None and all(m.node.hashable for m in members),
+            hashable=_is_hashable(python) and all(m.node.hashable for m in members),
             bounded=all(member.node.bounded for member in members),
         )
 
@@ -224,9 +224,13 @@ def _reference(key: Any, classes: dict[Any, Node]) -> Node:
         python=None if not is_record else dict if issubclass(key, dict) else key,
         json=frozenset({dict}) if is_record else ALL_JSON,
         keys=_keys_of(key) if is_record else None,
-        hashable=is_record and key.__hash__ is not None,
+        hashable=is_record and _is_hashable(key),
         bounded=False,
     )
+
+
+def _is_hashable(python: Any) -> bool:
+    return python.__hash__ is not None
 
 
 def _keys_of(python: Any) -> frozenset[str]:
