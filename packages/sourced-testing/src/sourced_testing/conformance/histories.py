@@ -56,39 +56,39 @@ NewStore: TypeAlias = Callable[[FakeClock], AbstractContextManager[Store]]
 HISTORIES = 300
 """How many histories are run; the same ones each time."""
 
-Key: TypeAlias = tuple[str, str]  # group and stream
-Step: TypeAlias = tuple[Any, ...]  # the name of a method of `History`, and its arguments
+_Key: TypeAlias = tuple[str, str]  # group and stream
+_Step: TypeAlias = tuple[Any, ...]  # the name of a method of `_History`, and its arguments
 
-FOREVER = datetime.max.replace(tzinfo=UTC)
-LEASE = timedelta(seconds=15)
-LATER = timedelta(seconds=60)
-TYPES = "xy"
-THEN: dict[str, Then] = {
+_FOREVER = datetime.max.replace(tzinfo=UTC)
+_LEASE = timedelta(seconds=15)
+_LATER = timedelta(seconds=60)
+_TYPES = "xy"
+_THEN: dict[str, Then] = {
     "done": Done(),
     "keep": Keep(),
     "release": Release(),
-    "retry": Retry(after=LATER, error=error_text("broken")),
+    "retry": Retry(after=_LATER, error=error_text("broken")),
     "park": Park(error=error_text("broken")),
 }
 
 
-class Model:
+class _Model:
     """What is promised of every group and stream, without a thought of how it is kept."""
 
     def __init__(self) -> None:
         self.log: dict[str, list[str]] = defaultdict(list)  # stream → types, in order
         self.types: dict[str, set[str]] = {}  # group → types that it handles
-        self.done: dict[Key, int] = defaultdict(int)  # acked or passed over up to here
-        self.known: dict[Key, int] = defaultdict(int)  # done before a reset up to here
-        self.held: dict[Key, int] = {}  # by which claim
-        self.asleep: dict[Key, datetime] = {}  # until when; parked: forever
+        self.done: dict[_Key, int] = defaultdict(int)  # acked or passed over up to here
+        self.known: dict[_Key, int] = defaultdict(int)  # done before a reset up to here
+        self.held: dict[_Key, int] = {}  # by which claim
+        self.asleep: dict[_Key, datetime] = {}  # until when; parked: forever
 
-    def pending(self, key: Key) -> list[int]:
+    def pending(self, key: _Key) -> list[int]:
         types, done = self.types.get(key[0], ()), self.done[key]
         seqs = enumerate(self.log[key[1]], 1)
         return [seq for seq, type in seqs if seq > done and type in types]
 
-    def progress(self, key: Key) -> int:
+    def progress(self, key: _Key) -> int:
         return min(self.pending(key), default=len(self.log[key[1]]) + 1) - 1
 
     def ready(self, group: str, now: datetime) -> set[str]:
@@ -100,7 +100,7 @@ class Model:
             self.done[group, stream] = self.progress((group, stream))
         self.types[group] = self.types.get(group, set()) | types
 
-    def finish(self, key: Key, upto: int, until: datetime | None, kept: int | None) -> None:
+    def finish(self, key: _Key, upto: int, until: datetime | None, kept: int | None) -> None:
         del self.held[key]
         self.done[key] = max(upto, self.done[key])
         if until is not None and self.pending(key):
@@ -117,7 +117,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class _Taken:
     """A claim that was once made, and what its worker read under it."""
 
     number: int
@@ -125,12 +125,12 @@ class Taken:
     messages: tuple[StoredMessage, ...]
 
     @property
-    def key(self) -> Key:
+    def key(self) -> _Key:
         """The group and the stream."""
         return self.claim.group, self.claim.stream_id
 
 
-class History:
+class _History:
     """A store and the model side by side: every step is done to both.
 
     Attributes:
@@ -140,13 +140,13 @@ class History:
     def __init__(self, store: Store, clock: FakeClock) -> None:
         self.store = store
         self.clock = clock
-        self.model: Model = Model()
-        self.taken: list[Taken] = []
-        self.waiting: list[tuple[datetime, Key]] = []
-        self.live: dict[Key, list[int]] = defaultdict(list)
+        self.model: _Model = _Model()
+        self.taken: list[_Taken] = []
+        self.waiting: list[tuple[datetime, _Key]] = []
+        self.live: dict[_Key, list[int]] = defaultdict(list)
         self.worker: str = self.hired()
 
-    def run(self, steps: Sequence[Step]) -> None:
+    def run(self, steps: Sequence[_Step]) -> None:
         """Do all steps, then everything that is left to do, and look at what came of it."""
         for name, *arguments in [("register", "G", {"x"}, False), *steps]:
             getattr(self, name)(*arguments)
@@ -159,7 +159,7 @@ class History:
 
     # steps
 
-    def append(self, messages: list[Key]) -> None:
+    def append(self, messages: list[_Key]) -> None:
         """Append messages, given by stream and type."""
         self.store.append([message(stream, type) for stream, type in messages])
         for stream, type in messages:
@@ -182,7 +182,7 @@ class History:
         for claim in claims:
             self.take(claim)
 
-    def ack(self, pick: int, count: int, then: str, outputs: list[Key]) -> None:
+    def ack(self, pick: int, count: int, then: str, outputs: list[_Key]) -> None:
         """Commit the first messages that were read under a claim, with outputs."""
         if not self.taken:
             return
@@ -191,7 +191,7 @@ class History:
         part = StreamCommit(
             claim=taken.claim,
             ack_seq=acked[-1].seq,
-            then=THEN[then],
+            then=_THEN[then],
             append=tuple(message(stream, type) for stream, type in outputs),
         )
         try:
@@ -212,7 +212,7 @@ class History:
             return
         taken = self.picked(pick)
         try:
-            self.give_back(taken.claim, THEN[then])
+            self.give_back(taken.claim, _THEN[then])
         except ClaimLostError as error:
             self.lost(taken, error)
             return
@@ -247,8 +247,8 @@ class History:
 
     def die(self) -> None:
         """Let the worker die and another take its place."""
-        self.clock.advance((LEASE * 2).total_seconds())
-        assert self.store.reap(LEASE) == len(self.model.held)
+        self.clock.advance((_LEASE * 2).total_seconds())
+        assert self.store.reap(_LEASE) == len(self.model.held)
         self.model.held.clear()
         self.worker = self.hired()
 
@@ -260,18 +260,18 @@ class History:
         self.store.join(WorkerInfo(id=worker_id))
         return worker_id
 
-    def picked(self, pick: int) -> Taken:
+    def picked(self, pick: int) -> _Taken:
         """Return a claim, the latest first."""
         return self.taken[-1 - pick % len(self.taken)]
 
     def take(self, claim: Claim) -> None:
         """Read under a claim, and keep it for ever."""
         key = claim.group, claim.stream_id
-        (found,) = self.store.read_pending([claim], known_types=TYPES, limits=ReadLimits())
+        (found,) = self.store.read_pending([claim], known_types=_TYPES, limits=ReadLimits())
         assert [each.seq for each in found.messages] == self.model.pending(key)
         for each in found.messages:
             assert (each.seq <= claim.replay_until) == (each.seq <= self.model.known[key])
-        taken = Taken(len(self.taken), claim, found.messages)
+        taken = _Taken(len(self.taken), claim, found.messages)
         self.taken.append(taken)
         self.model.held[key] = taken.number
 
@@ -286,16 +286,16 @@ class History:
                 if self.store.release([claim]) == 0:
                     raise ClaimLostError(claim.group, claim.stream_id)
 
-    def finish(self, taken: Taken, then: str, acked: Sequence[StoredMessage]) -> None:
+    def finish(self, taken: _Taken, then: str, acked: Sequence[StoredMessage]) -> None:
         """Tell the model what the store did."""
         key = taken.key
         assert self.model.held.get(key) == taken.number, f"a lost claim was used: {taken.claim}"
-        until = {"retry": self.clock.now() + LATER, "park": FOREVER}.get(then)
+        until = {"retry": self.clock.now() + _LATER, "park": _FOREVER}.get(then)
         kept = len(self.taken) if then == "keep" else None
         self.model.finish(key, acked[-1].seq if acked else 0, until, kept)
         self.live[key] += [each.seq for each in acked if each.seq > taken.claim.replay_until]
 
-    def lost(self, taken: Taken, error: Exception) -> None:
+    def lost(self, taken: _Taken, error: Exception) -> None:
         """Check that what was refused is a claim that was lost."""
         assert isinstance(error, ClaimLostError)
         assert self.model.held.get(taken.key) != taken.number, f"refused its holder: {taken.claim}"
@@ -317,12 +317,12 @@ class History:
             running = [key for key in running if self.state(key) != "parked"]
             assert status.pending == sum(len(pending[key]) for key in running)
 
-    def state(self, key: Key) -> str:
+    def state(self, key: _Key) -> str:
         """Return what a stream with something pending waits for."""
         if key in self.model.held:
             return "claimed"
         until = self.model.asleep.get(key, self.clock.now())
-        if until == FOREVER:
+        if until == _FOREVER:
             return "parked"
         return "retrying" if until > self.clock.now() else "ready"
 
@@ -339,13 +339,13 @@ class History:
                     self.fail(len(self.taken) - 1 - self.model.held[key], "release")
 
 
-def histories() -> st.SearchStrategy[list[Step]]:
-    """Return the strategy of histories; their beginning is the simplest step, an append."""
-    group, stream, type = st.sampled_from("GH"), st.sampled_from("abc"), st.sampled_from(TYPES)
+def _histories() -> st.SearchStrategy[list[_Step]]:
+    """Return the strategy of _histories; their beginning is the simplest step, an append."""
+    group, stream, type = st.sampled_from("GH"), st.sampled_from("abc"), st.sampled_from(_TYPES)
     messages = st.lists(st.tuples(stream, type), min_size=1, max_size=4)
     outputs = st.lists(st.tuples(stream, type), max_size=1)
     pick, count, seconds = st.integers(0, 4), st.integers(-1, 2), st.integers(0, 70)
-    then, given_back = st.sampled_from(sorted(THEN)), st.sampled_from(["park", "release", "retry"])
+    then, given_back = st.sampled_from(sorted(_THEN)), st.sampled_from(["park", "release", "retry"])
     arguments: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
         "append": (messages,),
         "claim": (group, st.integers(1, 3)),
@@ -378,10 +378,10 @@ class HistoriesConformance:
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         )
-        @given(steps=histories())
-        def agrees(steps: list[Step]) -> None:
+        @given(steps=_histories())
+        def agrees(steps: list[_Step]) -> None:
             clock = FakeClock()
             with new_store(clock) as store:
-                History(store, clock).run(steps)
+                _History(store, clock).run(steps)
 
         agrees()
