@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session
 from sqlalchemy.orm import sessionmaker as make_sessions
 
@@ -53,7 +53,7 @@ def with_begin_by_event(url: str) -> Engine:
 
 
 def with_transactions_of_pep_249(url: str) -> Engine:
-    if sys.version_info < (3, 12):
+    if not hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL"):
         pytest.skip("sqlite3 has had this mode since Python 3.12")
     return create_engine(url, connect_args={"autocommit": False})
 
@@ -171,9 +171,10 @@ def test_a_transaction_that_read_before_somebody_wrote_is_told_to_run_again(
 def test_a_connection_that_commits_every_statement_is_refused(
     store: SQLAlchemyStore, plain_engine: Engine
 ) -> None:
-    with plain_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        with pytest.raises(IsolationError, match="AUTOCOMMIT"):
-            store.bind(connection).append([message("a")])
+    connecting = plain_engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    with connecting as connection, pytest.raises(IsolationError, match="AUTOCOMMIT"):
+        store.bind(connection).append([message("a")])
 
     assert store.read_stream("a").head == 0
 
@@ -273,10 +274,13 @@ def test_the_connection_of_a_transaction_takes_the_callers_rows(
 def test_what_the_caller_raises_in_a_transaction_comes_out_as_it_was(
     store: SQLAlchemyStore, given: Given
 ) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="mine") as raised:
+    def failing() -> None:
         with store.transaction() as transaction:
             transaction.append([message("a")])
             raise sqlite3.OperationalError("mine")
+
+    with pytest.raises(sqlite3.OperationalError, match="mine") as raised:
+        failing()
 
     assert (given.log(), raised.value.__cause__) == ([], None)
 
@@ -338,7 +342,7 @@ def test_what_the_batchs_sync_raises_keeps_its_context(
     def sync(connection: Connection) -> None:
         try:
             connection.execute(text("SELECT * FROM nowhere"))
-        except Exception:
+        except DBAPIError:
             raise KeyError("mine")  # noqa: B904 - the context is what is tested
 
     with pytest.raises(KeyError, match="mine") as raised:

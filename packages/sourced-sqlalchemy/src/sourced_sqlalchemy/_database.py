@@ -12,6 +12,7 @@ connections that cannot write, see the last commit, and in WAL mode neither wait
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -29,6 +30,7 @@ from sourced.errors import SchemaError, StoreUnavailableError, UsageError
 from sourced_sqlalchemy._options import Options
 from sourced_sqlalchemy._translate import is_busy
 from sourced_sqlalchemy._turns import turns_of
+from sourced_sqlalchemy._usage import Usage
 
 __all__ = ["Database", "raw_of"]
 
@@ -37,7 +39,12 @@ _T = TypeVar("_T")
 _LONGEST_PAUSE = 0.01
 """Seconds between two attempts to begin, at most; short, because SQLite does not queue."""
 
+_LONGEST_WAIT_TO_FORK = 5.0
+"""Seconds that a fork waits for the transactions of other threads."""
+
 _DURABILITY = "sourced_durability"
+
+_log = logging.getLogger("sourced.sqlalchemy")
 
 
 def raw_of(connection: Connection) -> sqlite3.Connection:
@@ -53,6 +60,7 @@ class Database:
     def __init__(self, options: Options) -> None:
         self.options = options
         self._turns = turns_of(options.file)
+        self._usage = Usage()
         self._timeout = options.busy_timeout.total_seconds()
         self._seen: tuple[int, int] | None = None
         self._inner: Connection | None = None
@@ -70,8 +78,7 @@ class Database:
             with self._in_memory() as connection:
                 yield connection
             return
-        self._check_file()
-        with self._reader.connect() as connection, connection.begin():
+        with self._in_use(), self._reader.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -112,12 +119,20 @@ class Database:
 
     @contextmanager
     def _begun(self, durable: bool) -> Iterator[Connection]:
-        self._check_file()
-        with self._writer.connect() as connection:
+        with self._in_use(), self._writer.connect() as connection:
             self._set_durability(connection, durable)
             with connection.begin():
                 self._inner = connection
                 yield connection
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        self._usage.enter()
+        try:
+            self._check_file()
+            yield
+        finally:
+            self._usage.leave()
 
     @contextmanager
     def _in_memory(self) -> Iterator[Connection]:
@@ -170,9 +185,24 @@ class Database:
             self._reader.dispose()
             self._writer.dispose()
 
+    def begin_fork(self) -> None:
+        """Let this process be forked: no other thread is in a transaction, nothing is open."""
+        if not self._usage.begin_fork(_LONGEST_WAIT_TO_FORK):
+            _log.warning(
+                "the process is forked while a thread is in a transaction on %s: the child may "
+                "find it locked; fork when nothing is going on, or spawn",
+                self.options.name,
+            )
+        self.close()
+
+    def end_fork(self) -> None:
+        """Go on in the parent."""
+        self._usage.end_fork()
+
     def forget(self) -> None:
         """Start anew in a forked child, closing nothing that the parent may be using."""
         self._turns.forget()
+        self._usage.forget()
         self._inner = None
         self._is_reading = False
         if self.options.file is not None:
@@ -290,15 +320,17 @@ def _no_file(file: Path) -> SchemaError:
     )
 
 
-# A forked child must not use its parent's connections, nor may it close them: SQLite keeps locks
-# per process and file. So the idle ones are closed before a fork, and both sides open their own.
-
 _databases: WeakSet[Database] = WeakSet()
 
 
-def _close_all() -> None:
+def _begin_fork() -> None:
     for database in list(_databases):
-        database.close()
+        database.begin_fork()
+
+
+def _end_fork() -> None:
+    for database in list(_databases):
+        database.end_fork()
 
 
 def _forget_all() -> None:
@@ -307,4 +339,4 @@ def _forget_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_close_all, after_in_child=_forget_all)
+    os.register_at_fork(before=_begin_fork, after_in_parent=_end_fork, after_in_child=_forget_all)
