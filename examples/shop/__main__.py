@@ -28,11 +28,18 @@ def main() -> int:
     if given.fresh:
         _forget(given.store)
     shop = open_shop(given.store)
-    with shop.app:
-        shop.install()
-        intake = _intake(shop, given.commands)
-        _handle(shop, given)
-        passed = report(shop, intake)
+    try:
+        with shop.app:
+            shop.install()
+            intake = _intake(shop, given.commands)
+            _handle(shop, given)
+            passed = report(shop, intake)
+    except work.StuckError as error:
+        print(f"\nNothing moves any more:\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. Run it again: it goes on where it was.", file=sys.stderr)
+        return 130
     print("\nAll checks passed." if passed else "\nA check failed.")
     return 0 if passed else 1
 

@@ -1,5 +1,6 @@
 """Has the commands handled: by worker processes, or by threads where the store is in memory."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from sourced.runtime import Supervisor
 
 ROOT = Path(__file__).parents[2]
 PAUSE = 0.1
-PATIENCE = 120.0
+PATIENCE = 60.0
 
 Progress = Callable[[int, int], None]
 """Told how many messages are pending, and how many wait for their time."""
@@ -61,7 +62,7 @@ def wait_until_quiet(app: App, progress: Progress | None = None) -> None:
     """Wait until no group has anything left to handle and nothing waits for its time.
 
     Raises:
-        StuckError: nothing has moved for two minutes.
+        StuckError: nothing has moved for a minute.
     """
     clock, inspect = app.clock, app.store.inspect
     last, moved_at = inspect.status(), clock.monotonic()
@@ -83,6 +84,10 @@ def _what_is_in_the_way(app: App) -> str:
     if not stuck:
         return "scheduled messages do not come due"
     return "\n".join(
-        f"group {one.group} is {one.state} at #{one.next_seq} of {one.stream_id}: {one.error}"
+        f"{one.group} is {one.state} at {one.stream_id} #{one.next_seq} {_text_of(one.error)}"
         for one in stuck
     )
+
+
+def _text_of(error: str | None) -> str:
+    return "" if error is None else str(json.loads(error)["text"])[:200]
