@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum, StrEnum, auto
@@ -480,6 +480,12 @@ MISREAD: list[tuple[Any, Any]] = [
     (timedelta, "1 day"),
     (timedelta, "P999999999999D"),
     (UUID, "abc"),
+    (UUID, "{00000000-0000-0000-0000-000000000001}"),
+    (UUID, "00000000000000000000000000000001"),
+    (UUID, "0000000-00000-0000-0000-000000000001"),
+    (date, "20240101"),
+    (time, "12"),
+    (datetime, "20240101T000000Z"),
     (bytes, "a"),
     (bytes, "é"),
     (Colour, "green"),
@@ -586,6 +592,10 @@ class TestUnions:
             (float | int, 1, 1),
             (UUID | str, str(UUID(int=1)), UUID(int=1)),
             (str | UUID, str(UUID(int=1)), UUID(int=1)),
+            (str | UUID, "d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"),
+            (str | time, "12", "12"),
+            (str | date, "20240101", "20240101"),
+            (str | datetime, "2024-01-01T12:00+00:00", datetime(2024, 1, 1, 12, tzinfo=UTC)),
             (list[int] | list[str], ["a"], ["a"]),
             (date | None, "2024-01-01", date(2024, 1, 1)),
             (Colour | Size, 2, Size.LARGE),
@@ -656,6 +666,11 @@ class Page(Generic[T]):
 
 
 @dataclass
+class WithInitVariable:
+    n: InitVar[int]
+
+
+@dataclass
 class WithInnerTrouble:
     callback: Callable[[], None]
 
@@ -673,6 +688,7 @@ class TestUnsupportedTypes:
             dict[Item, str],
             set[list[int]],
             set[Tree],
+            WithInitVariable,
             tuple,
             Page[int],
             T,

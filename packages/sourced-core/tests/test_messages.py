@@ -187,11 +187,37 @@ class TestDefinition:
         assert type_of(Child).endswith("child")
         assert type(decode_new(encode(child, "s"))) is Child
 
-    def test_field_with_init_false_is_refused(self) -> None:
-        with pytest.raises(DefinitionError, match="init=False"):
+    def test_a_field_that_would_not_be_stored_is_refused(self) -> None:
+        with pytest.raises(DefinitionError, match=r"Bad\.n: .*init=False"):
 
             class Bad(Event):
                 n: int = dataclasses.field(init=False, default=0)
+
+        with pytest.raises(DefinitionError, match=r"Worse\.n: .*InitVar"):
+
+            class Worse(Event):
+                n: dataclasses.InitVar[int]
+
+    @pytest.mark.parametrize("name", ["meta", "payload"])
+    def test_what_every_message_has_cannot_be_redefined(self, name: str) -> None:
+        with pytest.raises(DefinitionError, match="reserved"):
+            new_class("Bad", (Event,), {}, lambda body: body.update({name: property()}))
+
+    def test_a_class_may_parse_in_its_own_way(self) -> None:
+        class Counted(Event):
+            n: int
+
+            @classmethod
+            def parse(cls, values: Any) -> Counted:
+                return super().parse({"n": len(values)})
+
+        assert Counted.draft({"a": 1, "b": 2}).message == Counted(n=2)
+
+    def test_a_message_cannot_be_both_a_command_and_an_event(self) -> None:
+        with pytest.raises(DefinitionError, match="not both"):
+
+            class Both(Command, Event):
+                pass
 
     def test_a_default_that_does_not_fit_is_refused(self) -> None:
         with pytest.raises(DefinitionError, match=r"Bad\.n: its default does not fit"):
@@ -540,6 +566,23 @@ class TestTypes:
         assert reloaded.Moved is not first
         assert find_type("test.moved") is reloaded.Moved
         monkeypatch.delitem(sys.modules, "moved_messages")
+
+    def test_a_file_that_is_run_and_imported_is_told_what_to_do(self) -> None:
+        def define(module: str) -> type[Event]:
+            names = {"__module__": module, "__qualname__": "Started"}
+            options = {"type": "test.started"}
+            return new_class("Started", (Event,), options, lambda body: body.update(names))
+
+        first = define("shop")
+
+        with pytest.raises(DuplicateTypeError, match="run another that imports it"):
+            define("__main__")
+        assert find_type("test.started") is first
+
+    @pytest.mark.parametrize("type_name", [None, 3, ["a"], "\0"])
+    def test_a_type_that_is_no_type_at_all_is_unknown(self, type_name: Any) -> None:
+        with pytest.raises(UnknownTypeError):
+            Command.from_type(type_name, {})
 
     @pytest.mark.parametrize("name", ["", " x", "a\0b", "x" * 256, "a\nb", 3])
     def test_a_type_that_no_store_could_hold_is_refused(self, name: Any) -> None:

@@ -154,19 +154,24 @@ def _former_names(was: Iterable[str], where: str) -> tuple[str, ...]:
 def _refuse_reserved(cls: Any, base: Any) -> None:
     public = [name for name in vars(base) if not name.startswith("_")]
     own = [parent for parent in cls.__mro__ if parent not in base.__mro__]
+    for name in ("meta", "payload"):
+        if name in vars(cls):
+            raise _reserved(f"{cls.__qualname__}.{name}", public)
     for name, annotation in ((n, a) for c in own for n, a in _annotations(c).items()):
         where = f"{cls.__qualname__}.{name}"
         if name in public:
-            listed = ", ".join(public)
-            raise DefinitionError(
-                where,
-                f"the name is reserved: every message has {listed}; name the field differently",
-            )
+            raise _reserved(where, public)
         if name.startswith("_") and "ClassVar" not in str(annotation):
             raise DefinitionError(
                 where,
                 "names that begin with an underscore are reserved; name the field differently",
             )
+
+
+def _reserved(where: str, names: Iterable[str]) -> DefinitionError:
+    listed = ", ".join(names)
+    text = f"the name is reserved: every message has {listed}; name the field differently"
+    return DefinitionError(where, text)
 
 
 def _annotations(cls: Any) -> dict[str, Any]:
@@ -182,11 +187,17 @@ def _make_dataclass(cls: Any) -> None:
     except (TypeError, ValueError) as error:
         raise DefinitionError(where, str(error)) from error
     cls.__doc__ = documented
-    for field in dataclasses.fields(cls):
-        if not field.init:
+    stored = [field.name for field in dataclasses.fields(cls) if field.init]
+    for name in cls.__dataclass_fields__:
+        if name not in stored and not _is_class_variable(cls, name):
             raise DefinitionError(
-                f"{where}.{field.name}", "every field is payload: init=False is not"
+                f"{where}.{name}", "every field is payload: it cannot be an InitVar or init=False"
             )
+
+
+def _is_class_variable(cls: Any, name: str) -> bool:
+    kind = cls.__dataclass_fields__[name]._field_type
+    return getattr(kind, "name", "") == "_FIELD_CLASSVAR"
 
 
 def _own_doc(cls: Any) -> str | None:

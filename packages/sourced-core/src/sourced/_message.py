@@ -92,6 +92,8 @@ class Message:
         _pass_on(super().__init_subclass__, kwargs, cls.__qualname__)
         if cls.__module__ == __name__:  # the kinds of messages below, which are no messages
             return
+        if issubclass(cls, Command) and issubclass(cls, Event):
+            raise DefinitionError(cls.__qualname__, "a message is a command or an event, not both")
         definition = define(cls, Message, type=type, was=was, extra=extra, schema=schema)
         cls.__message__ = definition
         cls.__message_type__ = definition.type

@@ -105,6 +105,7 @@ class Lax:
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_MAX_DIGITS = 4300
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 
@@ -119,7 +120,7 @@ def _to_integer(value: Any) -> Any:
 
 def _is_finite_fraction(value: Any) -> bool:
     return (isinstance(value, float) and isfinite(value)) or (
-        isinstance(value, Decimal) and value.is_finite()
+        isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _MAX_DIGITS
     )
 
 

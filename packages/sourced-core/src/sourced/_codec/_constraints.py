@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -108,8 +109,9 @@ def _comparison(name: str, bound: Any, node: Node) -> Check:
         raise UnsupportedError(f"{name}={shown(bound)} cannot be compared with {node.what}")
 
     def check(value: Any) -> str | None:
-        if value is None or holds(value, bound):
-            return None
+        with suppress(ArithmeticError):  # of decimals too large to be divided
+            if value is None or holds(value, bound):
+                return None
         return f"expected {words} {shown(bound)}, got {shown(value)}"
 
     return check

@@ -226,6 +226,32 @@ def _in_utc(value: datetime) -> datetime:
         ) from None
 
 
+def _read_uuid(text: str) -> UUID:
+    # Python takes any 32 hexadecimal digits, with braces or hyphens wherever; a hash is no UUID.
+    if len(text) != 36 or text[8] + text[13] + text[18] + text[23] != "----":
+        raise ValueError(text)
+    return UUID(text)
+
+
+def _read_datetime(text: str) -> datetime:
+    return datetime.fromisoformat(_extended(text, "-", 4))
+
+
+def _read_date(text: str) -> date:
+    return date.fromisoformat(_extended(text, "-", 4))
+
+
+def _read_time(text: str) -> time:
+    return time.fromisoformat(_extended(text, ":", 2))
+
+
+def _extended(text: str, separator: str, place: int) -> str:
+    # Python takes `12` for a time and `20240101` for a date, which may as well be numbers.
+    if text[place : place + 1] != separator:
+        raise ValueError(text)
+    return text
+
+
 def _write_datetime(value: datetime) -> str:
     return value.isoformat()[:-6] + "Z"
 
@@ -284,7 +310,7 @@ _TEXTS = (
         what="a datetime in ISO 8601 with a time zone",
         schema={"type": "string", "format": "date-time"},
         write=_write_datetime,
-        read=datetime.fromisoformat,
+        read=_read_datetime,
         check=_in_utc,
     ),
     _Text(
@@ -292,14 +318,14 @@ _TEXTS = (
         what="a date in ISO 8601",
         schema={"type": "string", "format": "date"},
         write=date.isoformat,
-        read=date.fromisoformat,
+        read=_read_date,
     ),
     _Text(
         python=time,
         what="a time in ISO 8601",
         schema={"type": "string", "format": "time"},
         write=time.isoformat,
-        read=time.fromisoformat,
+        read=_read_time,
         check=_time_as_written,
     ),
     _Text(
@@ -314,7 +340,7 @@ _TEXTS = (
         what="a UUID",
         schema={"type": "string", "format": "uuid"},
         write=str,
-        read=UUID,
+        read=_read_uuid,
     ),
     _Text(
         python=bytes,
