@@ -29,7 +29,7 @@ def check_sizes(messages: Iterable[NewMessage], limit: int = MAX_MESSAGE_BYTES) 
         if size > limit:
             raise PayloadError(
                 message.type,
-                {"": [f"{size:,} bytes, more than the {limit:,} that this store takes"]},
+                {"payload": [f"{size:,} bytes, more than the {limit:,} that this store takes"]},
             )
 
 

@@ -340,7 +340,7 @@ class _History:
 
 
 def _histories() -> st.SearchStrategy[list[_Step]]:
-    """Return the strategy of _histories; their beginning is the simplest step, an append."""
+    """Return the strategy of histories; their beginning is the simplest step, an append."""
     group, stream, type = st.sampled_from("GH"), st.sampled_from("abc"), st.sampled_from(_TYPES)
     messages = st.lists(st.tuples(stream, type), min_size=1, max_size=4)
     outputs = st.lists(st.tuples(stream, type), max_size=1)
