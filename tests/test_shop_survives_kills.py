@@ -20,7 +20,7 @@ from examples.shop.command_file import read_lines
 from examples.shop.intake import take_in
 from examples.shop.recount import recount
 from examples.shop.shop import open_shop
-from examples.shop.work import thread, wait_until_quiet
+from examples.shop.work import in_process, wait_until_quiet
 
 ROOT = Path(__file__).parent.parent
 RUNS = int(os.environ.get("SHOP_KILL_RUNS", "2"))
@@ -36,7 +36,7 @@ def undisturbed() -> str:
     shop = open_shop("memory://")
     with shop.app, COMMANDS.open() as lines:
         take_in(shop.app, read_lines(lines))
-        with thread(shop.app):
+        with in_process(shop.app):
             wait_until_quiet(shop.app)
         return fingerprint(recount(shop.app))
 
@@ -71,7 +71,8 @@ class Workers:
 def workers_under_fire(store: str) -> Iterator[Workers]:
     nursery_script = str(Path(__file__).with_name("worker_nursery.py"))
     command = [sys.executable, nursery_script, store, str(LEASE)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as nursery:
