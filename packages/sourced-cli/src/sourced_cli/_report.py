@@ -1,0 +1,241 @@
+"""One command's run: what it answers, what it says beside that, and how it ends.
+
+The answer goes to stdout, everything else to stderr. With `--json` stdout holds one document, or
+one for each line of a stream, and nothing else: whatever the user's code prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import IO
+
+import typer
+
+from sourced_cli._envelope import Diagnostic, Level, Status, document
+from sourced_cli._exit import Code, CommandError, code_of
+from sourced_cli._render import Painter
+from sourced_cli._text import hide_passwords, safe, safe_lines
+
+__all__ = ["Report", "reporting", "say_error"]
+
+
+class Report:
+    """What one command has to say; see the module's docstring.
+
+    Attributes:
+        code: the exit code so far.
+        as_json: write documents, not text.
+        paint: colours for stdout.
+        out: stdout, which the user's code cannot reach.
+    """
+
+    def __init__(self, command: str, *, as_json: bool, verbose: bool, out: IO[str]) -> None:
+        self.command = command
+        self.as_json = as_json
+        self.verbose = verbose
+        self.out = out
+        self.paint = Painter(out)
+        self.code = Code.DONE
+        self._data: object = None
+        self._answered = False
+        self._streamed = False
+        self._diagnostics: list[Diagnostic] = []
+        self._endings: list[Callable[[], object]] = []
+
+    def at_end(self, call: Callable[[], object]) -> None:
+        """Call something when all is said: close what was opened."""
+        self._endings.append(call)
+
+    def answer(self, data: object, text: str) -> None:
+        """Give the answer: as data under `--json`, as text otherwise.
+
+        Args:
+            data: what JSON can hold.
+            text: for people; made of safe parts.
+        """
+        self._data, self._answered = data, True
+        if not self.as_json and text:
+            self._write(text)
+
+    def stream(self, data: object, text: str) -> None:
+        """Give one answer of many: a document on a line of its own, or text."""
+        self._streamed = True
+        self._write(document(self.command, "ok", data) if self.as_json else text)
+
+    def note(self, text: str) -> None:
+        """Say something to whoever runs the command."""
+        say(text)
+
+    def detail(self, text: str) -> None:
+        """Say something to those who asked for more with `-v`."""
+        if self.verbose:
+            say(text)
+
+    def warn(self, code: str, message: str, *, subject: str = "", hint: str = "") -> None:
+        """Say what is amiss though the command goes on."""
+        self._diagnose("warning", code, message, subject, hint)
+
+    def fail_check(self, code: str, message: str, *, subject: str = "") -> None:
+        """Let the command end with a failed check."""
+        self.code = Code.CHECK
+        self._diagnose("error", code, message, subject, "")
+
+    def refuse(self, error: BaseException) -> None:
+        """Let the command end with an error; say everything that is wrong with it."""
+        self.code = code_of(error)
+        for diagnostic in diagnostics_of(error):
+            self._diagnose(
+                "error", diagnostic.code, diagnostic.message, diagnostic.subject, diagnostic.hint
+            )
+        trace = _trace_of(error, verbose=self.verbose)
+        if trace:
+            say(trace, lines=True)
+
+    def finish(self, *, closing: bool = True) -> None:
+        """Write the document, if that is what was asked for, and let go of what was opened."""
+        if self.as_json and not (self._streamed and self.code is Code.DONE):
+            self._write(document(self.command, self._status, self._data, tuple(self._diagnostics)))
+        for call in self._endings if closing else ():
+            call()
+
+    @property
+    def _status(self) -> Status:
+        if self.code is Code.DONE:
+            return "ok"
+        return "failed" if self.code is Code.CHECK else "error"
+
+    def _diagnose(self, level: Level, code: str, message: str, subject: str, hint: str) -> None:
+        diagnostic = Diagnostic(
+            code=code,
+            level=level,
+            message=hide_passwords(message),
+            subject=hide_passwords(subject),
+            hint=hide_passwords(hint),
+        )
+        self._diagnostics.append(diagnostic)
+        if not self.as_json:
+            _say_diagnostic(diagnostic)
+
+    def _write(self, text: str) -> None:
+        self.out.write(text + "\n")
+        self.out.flush()
+
+
+@contextmanager
+def reporting(command: str, *, as_json: bool = False, verbose: bool = False) -> Iterator[Report]:
+    """Run a command's body; whatever happens in it ends in its exit code and in words.
+
+    Raises:
+        typer.Exit: always in the end, unless all went well.
+    """
+    with _own_stdout(as_json) as out:
+        report = Report(command, as_json=as_json, verbose=verbose, out=out)
+        try:
+            try:
+                yield report
+            except (typer.Exit, typer.TyperException, BrokenPipeError):
+                raise
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - each has its code
+                report.refuse(error)
+            report.finish()
+        except BrokenPipeError:
+            _forget(out)
+            raise typer.Exit(Code.DONE) from None
+    if report.code is not Code.DONE:
+        raise typer.Exit(report.code)
+
+
+def say(text: str, *, lines: bool = False) -> None:
+    """Write to stderr: safe, and without passwords."""
+    hidden = hide_passwords(text)
+    sys.stderr.write((safe_lines(hidden) if lines else safe(hidden)) + "\n")
+    sys.stderr.flush()
+
+
+def say_error(message: str, hint: str = "") -> None:
+    """Write an error and its next step to stderr."""
+    _say_diagnostic(Diagnostic(code="", level="error", message=message, hint=hint))
+
+
+def diagnostics_of(error: BaseException) -> list[Diagnostic]:
+    """Return what is wrong, one entry for each problem."""
+    name, hint, subject = _kebab(type(error).__name__), "", ""
+    if isinstance(error, CommandError):
+        name, hint, subject = error.name, error.hint, error.subject
+    problems = getattr(error, "problems", None)
+    if isinstance(problems, dict) and problems:
+        return [
+            Diagnostic(code=name, level="error", message=text, subject=str(path))
+            for path, texts in problems.items()
+            for text in texts
+        ]
+    message = str(error) or ("interrupted" if isinstance(error, KeyboardInterrupt) else "")
+    if not message or not _is_ours(error):
+        message = f"{type(error).__name__}: {message}".removesuffix(": ")
+    return [Diagnostic(code=name, level="error", message=message, subject=subject, hint=hint)]
+
+
+def _is_ours(error: BaseException) -> bool:
+    module = type(error).__module__
+    return module.startswith(("sourced.", "sourced_cli.")) or isinstance(error, KeyboardInterrupt)
+
+
+def _say_diagnostic(diagnostic: Diagnostic) -> None:
+    about = f"{diagnostic.subject}: " if diagnostic.subject else ""
+    say(f"{diagnostic.level}: {about}{diagnostic.message}")
+    if diagnostic.hint:
+        say(f"  → {diagnostic.hint}")
+
+
+def _trace_of(error: BaseException, *, verbose: bool) -> str:
+    if isinstance(error, CommandError):
+        return error.trace
+    if verbose or (not _is_ours(error) and code_of(error) is Code.FAILED):
+        return "".join(traceback.format_exception(error))
+    return ""
+
+
+def _kebab(name: str) -> str:
+    words = "".join(f"-{c.lower()}" if c.isupper() else c for c in name.removesuffix("Error"))
+    return words.strip("-")
+
+
+@contextmanager
+def _own_stdout(as_json: bool) -> Iterator[IO[str]]:
+    """Give stdout, and under `--json` send what anybody else writes there to stderr."""
+    if not as_json:
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    try:
+        number = sys.stdout.fileno()
+        kept = os.dup(number)
+    except (io.UnsupportedOperation, OSError):  # replaced by an object of a test, or closed
+        out = sys.stdout
+        with redirect_stdout(sys.stderr):
+            yield out
+        return
+    os.dup2(sys.stderr.fileno(), number)  # also for those who write past Python
+    try:
+        out = os.fdopen(kept, "w", encoding="utf-8", closefd=False)
+        with out, redirect_stdout(sys.stderr):
+            yield out
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
+
+
+def _forget(out: IO[str]) -> None:
+    """Let nothing be written to a pipe whose reader has gone, at exit either."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    for stream in (out, sys.stdout):
+        try:
+            os.dup2(devnull, stream.fileno())
+        except (io.UnsupportedOperation, OSError, ValueError):
+            continue
+    os.close(devnull)

@@ -1,0 +1,199 @@
+"""`sourced workers`: handle messages, until told to stop or until nothing is left."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sourced_cli._durations import duration_of, shown
+from sourced_cli._exit import Code, CommandError
+from sourced_cli._logs import show_logs
+from sourced_cli._options import AppOption, JsonOption, VerboseOption, examples, read_with
+from sourced_cli._render import is_terminal
+from sourced_cli._report import Report, reporting
+from sourced_cli._target import FoundApp, find_app, warn_if_in_memory
+from sourced_cli._text import safe
+
+if TYPE_CHECKING:
+    from sourced.runtime import Ended, Supervisor
+
+__all__ = ["add_to"]
+
+PROGRESS_EVERY = 5.0
+
+ThreadsOption = Annotated[
+    int,
+    typer.Option("--threads", "-c", min=1, max=1000, help="How many handle at the same time."),
+]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option("--groups", metavar="A,B", help="Only these groups.", show_default=False),
+]
+DrainOption = Annotated[
+    bool,
+    typer.Option("--drain", help="Handle what is there, then exit.", show_default=False),
+]
+GraceOption = Annotated[
+    timedelta,
+    typer.Option(
+        "--grace",
+        help="How long what is in hand may take after the first signal.",
+        show_default="25s",
+        **read_with(duration_of, "TIME"),
+    ),
+]
+
+
+def add_to(cli: typer.Typer) -> None:
+    """Add the command."""
+    lines = (
+        "sourced workers",
+        "sourced workers -c 8 --groups Cart,CartListings",
+        "sourced workers --drain --json",
+    )
+    cli.command(
+        "workers", short_help="Handle messages, until stopped or drained.", epilog=examples(*lines)
+    )(workers)
+
+
+def workers(
+    app: AppOption = None,
+    threads: ThreadsOption = 4,
+    groups: GroupsOption = None,
+    drain: DrainOption = False,
+    grace: GraceOption = timedelta(seconds=25),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Handle messages until TERM or Ctrl-C.
+
+    The first signal finishes what is in hand and exits 0; the second, or the end of --grace, gives
+    it back at once and exits 70; the third exits on the spot. With --drain, handle what is ready
+    and due and exit 0; what waits for a retry or an operator stays.
+    """
+    with reporting("workers", as_json=as_json, verbose=verbose) as report:
+        found = find_app(app, report)
+        warn_if_in_memory(found.app.store, report)
+        show_logs(verbose=verbose)
+        supervisor = _supervisor(found, threads, groups, grace)
+        _ready(found)
+        with _progress(supervisor):
+            if not drain:
+                report.note(
+                    f"workers of {found.name} run with {threads} threads; Ctrl-C stops them"
+                )
+            ended = supervisor.drain() if drain else supervisor.run()
+        _tell(ended, found, report, drained=drain)
+        report.code = _code(ended, drained=drain)
+        if ended.forced:
+            _exit_now(report)
+
+
+def _supervisor(found: FoundApp, threads: int, groups: str | None, grace: timedelta) -> Supervisor:
+    from sourced.errors import UnknownGroupError
+    from sourced.runtime import Supervisor
+
+    names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
+    if not found.app.reactors:
+        raise CommandError(
+            Code.APP,
+            f"{found.name} has no reactors, so there is nothing to work for",
+            name="app.empty",
+            hint="register them: app.register(Cart, CartListings)",
+        )
+    if names is not None:
+        known = [entry.group for entry in found.app.reactors]
+        for name in names:
+            if name not in known:
+                raise UnknownGroupError(name)
+    return Supervisor(found.app, threads=threads, groups=names, grace=grace.total_seconds())
+
+
+def _ready(found: FoundApp) -> None:
+    """Say so before any thread starts if the tables are missing."""
+    from sourced.errors import SchemaError
+
+    if not found.app.installed:
+        raise SchemaError("the store has no tables yet: make them with `sourced install`")
+
+
+def _tell(ended: Ended, found: FoundApp, report: Report, *, drained: bool) -> None:
+    tally = ended.tally
+    data: dict[str, Any] = {
+        "handled": tally.handled,
+        "retried": tally.retried,
+        "parked": tally.parked,
+        "skipped": tally.skipped,
+        "stopped": tally.stopped,
+        "forced": ended.forced,
+        "signal": ended.signal,
+        "left": None if ended.forced else _left(found),
+    }
+    counts = ", ".join(f"{data[name]:,} {name}" for name in ("handled", "retried", "parked"))
+    extra = "".join(f", {data[name]:,} {name}" for name in ("skipped", "stopped") if data[name])
+    lines = [counts + extra]
+    if drained and data["left"]:
+        lines += [
+            f"left: {safe(name)} {', '.join(f'{count:,} {what}' for what, count in left.items())}"
+            for name, left in data["left"].items()
+        ]
+    report.answer(data, "\n".join(lines))
+
+
+def _left(found: FoundApp) -> dict[str, dict[str, int]]:
+    """Return what is still there for each group that has something."""
+    left = {}
+    for group in found.app.store.inspect.groups([e.group for e in found.app.reactors]):
+        counts = {"pending": group.pending, "retrying": group.retrying, "parked": group.parked}
+        if any(counts.values()):
+            left[group.name] = {what: count for what, count in counts.items() if count}
+    return left
+
+
+def _code(ended: Ended, *, drained: bool) -> Code:
+    """A drain that was cut short has not done what it was asked for."""
+    if ended.forced:
+        return Code.FORCED
+    if drained and ended.signal is not None:
+        return Code(128 + ended.signal)
+    return Code.DONE
+
+
+def _exit_now(report: Report) -> None:
+    """End the process: threads that are stuck in a handler would keep it from ending."""
+    report.finish(closing=False)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(report.code)
+
+
+@contextmanager
+def _progress(supervisor: Supervisor) -> Iterator[None]:
+    """Say on a terminal, every few seconds, what has been handled, if anything has."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        told = 0
+        while not ended.wait(PROGRESS_EVERY):
+            tally = supervisor.tally
+            if tally.handled + tally.failed != told:
+                rate = (tally.handled + tally.failed - told) / PROGRESS_EVERY
+                told = tally.handled + tally.failed
+                sys.stderr.write(
+                    f"handled {tally.handled:,}, retried {tally.retried:,}, "
+                    f"parked {tally.parked:,}; {rate:,.1f}/s over {shown(PROGRESS_EVERY)}\n"
+                )
+
+    if is_terminal(sys.stderr):
+        threading.Thread(target=tell, name="sourced-progress", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
