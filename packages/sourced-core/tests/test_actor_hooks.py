@@ -4,97 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sourced import (
     Ack,
-    Actor,
     AfterCommit,
     Batch,
-    Command,
-    Event,
-    Events,
     Outcome,
     Sync,
-    command,
-    event,
     react,
 )
 from sourced_testing._list_stream import ListStream, handled, only
+from sourced_testing._watched import Reject, Step, WatchedCart
+from sourced_testing.examples import AddItem, CartState, ItemAdded
 
 
-class AddItem(Command, type="hooks.add_item"):
-    product_id: str
-    price: int = 0
-
-
-class Reject(Command, type="hooks.reject"):
-    pass
-
-
-class Touch(Command, type="hooks.touch"):
-    pass
-
-
-class ItemAdded(Event, type="hooks.item_added", was=("hooks.added",)):
-    product_id: str
-    price: int = 0
-    tags: list[str] = field(default_factory=list)
-
-
-@dataclass
-class CartState:
-    id: str
-    items: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-
-
-class Rejected(Exception):  # noqa: N818 - a refusal, in the user's words
-    pass
-
-
-class Cart(Actor[CartState]):
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, ...]] = []
-
-    @command
-    def add_item(self, cart: CartState, cmd: AddItem) -> Events:
-        self.seen.append(tuple(cart.items))
-        yield ItemAdded(product_id=cmd.product_id, price=cmd.price)
-
-    @command
-    def reject(self, cart: CartState, cmd: Reject) -> Events:
-        yield ItemAdded(product_id="never")
-        assert "never" in cart.items
-        raise Rejected
-
-    @command
-    def touch(self, cart: CartState, cmd: Touch) -> None:
-        self.seen.append(tuple(cart.items))
-
-    @event
-    def item_added(self, cart: CartState, event: ItemAdded) -> None:
-        cart.items.append(event.product_id)
-
-
-class Step(Event, type="hooks.step"):
-    by: int = 1
-
-
-class Mirrored(Cart):
+class Mirrored(WatchedCart):
     """Writes down what its hooks are given."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.synced: list[tuple[list[str], Batch]] = []
-        self.after: list[tuple[list[str], Batch]] = []
+        self.synced: list[tuple[tuple[str, ...], Batch]] = []
+        self.after: list[tuple[tuple[str, ...], Batch]] = []
 
     def sync(self, cart: CartState, batch: Batch) -> None:
-        self.synced.append((list(cart.items), batch))
+        self.synced.append((cart.product_ids, batch))
 
     def after_commit(self, cart: CartState, batch: Batch) -> None:
-        self.after.append((list(cart.items), batch))
+        self.after.append((cart.product_ids, batch))
 
     @react
     def on_step(self, event: Step) -> None: ...
@@ -119,12 +56,12 @@ def test_sync_has_the_newest_state_the_appended_events_and_the_connection() -> N
     run_hooks(outcomes, "the connection")
 
     ((items, batch),) = mirrored.synced
-    assert items == ["old", "a", "b"]
+    assert items == ("old", "a", "b")
     assert batch.connection == "the connection"
     assert batch.events == (ItemAdded(product_id="a"), ItemAdded(product_id="b"))
     assert len(batch.messages) == 2
     ((items, batch),) = mirrored.after
-    assert items == ["old", "a", "b"]
+    assert items == ("old", "a", "b")
     assert batch.connection is None
     assert not batch.replaying
 
@@ -146,10 +83,10 @@ def test_sync_after_a_failure_shows_exactly_what_is_kept() -> None:
     stream.commit(outcomes)
 
     ((items, batch),) = mirrored.synced
-    assert items == ["a", "b"]
+    assert items == ("a", "b")
     assert [type(message) for message in batch.messages] == [AddItem, AddItem]
     assert len(batch.events) == 2
-    assert stream.remembered["decide"].state.items == ["a", "b"]
+    assert stream.remembered["decide"].state.product_ids == ("a", "b")
 
 
 def test_sync_does_not_run_for_reactions_alone() -> None:
@@ -166,13 +103,13 @@ def test_sync_runs_for_replaying_commands_with_the_newest_state() -> None:
     run_hooks(outcomes, None)
 
     ((items, batch),) = mirrored.synced
-    assert items == ["a"]
+    assert items == ("a",)
     assert batch.replaying
     assert batch.events == ()
 
 
 def test_an_async_sync_is_left_to_the_engine_to_await() -> None:
-    class Slow(Cart):
+    class Slow(WatchedCart):
         async def sync(self, cart: CartState, batch: Batch) -> None:
             await asyncio.sleep(0)
             self.seen.append(("synced",))

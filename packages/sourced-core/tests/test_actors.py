@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import pytest
@@ -24,70 +24,8 @@ from sourced._messages import stored_types, with_meta
 from sourced._outcomes import Expect
 from sourced.errors import PayloadError, UsageError
 from sourced_testing._list_stream import ListStream, appended, handled, only
-
-
-class AddItem(Command, type="actors.add_item"):
-    product_id: str
-    price: int = 0
-
-
-class Reject(Command, type="actors.reject"):
-    pass
-
-
-class Touch(Command, type="actors.touch"):
-    pass
-
-
-class ItemAdded(Event, type="actors.item_added", was=("actors.added",)):
-    product_id: str
-    price: int = 0
-    tags: list[str] = field(default_factory=list)
-
-
-class Noted(Event, type="actors.noted"):
-    """Nobody evolves from this."""
-
-
-class SendMail(Command, type="actors.send_mail"):
-    product_id: str
-    seen: int = 0
-
-
-@dataclass
-class CartState:
-    id: str
-    items: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-
-
-class Rejected(Exception):  # noqa: N818 - a refusal, in the user's words
-    pass
-
-
-class Cart(Actor[CartState]):
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, ...]] = []
-
-    @command
-    def add_item(self, cart: CartState, cmd: AddItem) -> Events:
-        self.seen.append(tuple(cart.items))
-        yield ItemAdded(product_id=cmd.product_id, price=cmd.price)
-
-    @command
-    def reject(self, cart: CartState, cmd: Reject) -> Events:
-        yield ItemAdded(product_id="never")
-        assert "never" in cart.items
-        raise Rejected
-
-    @command
-    def touch(self, cart: CartState, cmd: Touch) -> None:
-        self.seen.append(tuple(cart.items))
-
-    @event
-    def item_added(self, cart: CartState, event: ItemAdded) -> None:
-        cart.items.append(event.product_id)
-
+from sourced_testing._watched import Noted, Reject, Rejected, SendMail, WatchedCart
+from sourced_testing.examples import AddItem, CartState, ItemAdded, Touch
 
 # --- deciding ---
 
@@ -95,7 +33,7 @@ class Cart(Actor[CartState]):
 def test_a_command_becomes_events_of_its_stream_and_an_ack() -> None:
     stream = ListStream("cart-1", AddItem(product_id="a", price=3))
 
-    outcomes = handled(Cart(), stream.batch())
+    outcomes = handled(WatchedCart(), stream.batch())
 
     assert [type(outcome).__name__ for outcome in outcomes] == [
         "Expect",
@@ -110,19 +48,34 @@ def test_a_command_becomes_events_of_its_stream_and_an_ack() -> None:
 
 
 def test_what_a_decision_rests_on_is_expected_with_former_names_too() -> None:
-    stream = ListStream("cart-1", ItemAdded(product_id="x"), Noted(), AddItem(product_id="a"))
+    class Open(Command, type="actors.open"):
+        pass
 
-    outcomes = handled(Cart(), stream.batch(after=2))
+    class Opened(Event, type="actors.opened", was=("actors.unlocked",)):
+        pass
 
-    expected = frozenset({"actors.item_added", "actors.added"})
-    assert stored_types([ItemAdded]) == expected
+    class Door(Actor[CartState]):
+        @command
+        def open(self, door: CartState, cmd: Open) -> Events:
+            yield Opened()
+
+        @event
+        def opened(self, door: CartState, event: Opened) -> None:
+            door.status = "open"
+
+    stream = ListStream("door-1", Opened(), Noted(), Open())
+
+    outcomes = handled(Door(), stream.batch(after=2))
+
+    expected = frozenset({"actors.opened", "actors.unlocked"})
+    assert stored_types([Opened]) == expected
     assert only(Expect, outcomes) == Expect(3, expected)
 
 
 def test_a_decision_without_events_still_expects() -> None:
     stream = ListStream("cart-1", Touch())
 
-    outcomes = handled(Cart(), stream.batch())
+    outcomes = handled(WatchedCart(), stream.batch())
 
     assert only(Expect, outcomes).seq == 1
     assert appended(outcomes) == []
@@ -131,7 +84,7 @@ def test_a_decision_without_events_still_expects() -> None:
 def test_the_newest_state_is_decided_on() -> None:
     """What came after the command, from somebody else, counts."""
     stream = ListStream("cart-1", ItemAdded(product_id="a"), Touch(), ItemAdded(product_id="b"))
-    cart = Cart()
+    cart = WatchedCart()
 
     handled(cart, stream.batch(after=1, upto=2))
 
@@ -143,7 +96,7 @@ def test_each_waiting_command_sees_its_predecessors_events(size: int) -> None:
     """T5, for batches of 1, 2 and 50 commands."""
     names = [str(number) for number in range(50)]
     stream = ListStream("cart-1", *(AddItem(product_id=name) for name in names))
-    cart = Cart()
+    cart = WatchedCart()
 
     for start in range(0, 50, size):
         stream.commit(handled(cart, stream.batch(after=start, upto=start + size)))
@@ -154,7 +107,7 @@ def test_each_waiting_command_sees_its_predecessors_events(size: int) -> None:
 def test_waiting_commands_are_decided_in_one_go_over_one_read() -> None:
     stream = ListStream("cart-1", *(AddItem(product_id=str(n)) for n in range(50)))
 
-    outcomes = handled(Cart(), stream.batch())
+    outcomes = handled(WatchedCart(), stream.batch())
 
     assert len(stream.reads) == 1
     assert only(Expect, outcomes).seq == 50
@@ -165,7 +118,7 @@ def test_every_prefix_of_acks_is_complete() -> None:
     """The engine may keep any prefix: each message's outputs stand before its ack."""
     stream = ListStream("cart-1", AddItem(product_id="a"), AddItem(product_id="b"))
 
-    outcomes = handled(Cart(), stream.batch())
+    outcomes = handled(WatchedCart(), stream.batch())
 
     kinds = [type(outcome).__name__ for outcome in outcomes]
     assert kinds == ["Expect", "Append", "Ack", "Append", "Evolved", "Ack"]
@@ -174,7 +127,7 @@ def test_every_prefix_of_acks_is_complete() -> None:
 def test_a_replaying_command_is_acknowledged_undecided() -> None:
     """I6."""
     stream = ListStream("cart-1", AddItem(product_id="a"), AddItem(product_id="b"))
-    cart = Cart()
+    cart = WatchedCart()
 
     outcomes = handled(cart, stream.batch(replay_until=1))
 
@@ -185,7 +138,7 @@ def test_a_replaying_command_is_acknowledged_undecided() -> None:
 def test_nothing_is_read_for_replaying_commands() -> None:
     stream = ListStream("cart-1", AddItem(product_id="a"))
 
-    outcomes = handled(Cart(), stream.batch(replay_until=1))
+    outcomes = handled(WatchedCart(), stream.batch(replay_until=1))
 
     assert outcomes == [Ack(1)]
     assert stream.reads == []
@@ -195,7 +148,7 @@ def test_a_failed_decision_leaves_no_trace_of_what_it_yielded() -> None:
     """T70: not in the outcomes, not in the state, not in the cache."""
     stream = ListStream("cart-1", Reject(), AddItem(product_id="a"))
 
-    outcomes = handled(Cart(), stream.batch())
+    outcomes = handled(WatchedCart(), stream.batch())
 
     assert [type(outcome) for outcome in outcomes] == [Fail]
     fail = only(Fail, outcomes)
@@ -206,7 +159,7 @@ def test_a_failed_decision_leaves_no_trace_of_what_it_yielded() -> None:
 def test_what_earlier_commands_did_is_kept_when_a_later_one_fails() -> None:
     stream = ListStream("cart-1", AddItem(product_id="a"), Reject(), AddItem(product_id="b"))
 
-    outcomes = handled(Cart(), stream.batch())
+    outcomes = handled(WatchedCart(), stream.batch())
 
     assert [type(outcome).__name__ for outcome in outcomes] == ["Expect", "Append", "Ack", "Fail"]
     assert only(Fail, outcomes).seq == 2
@@ -233,7 +186,7 @@ def test_events_carry_cause_correlation_user_keys_and_producer() -> None:
     source = with_meta(AddItem(product_id="a"), user={"user_id": 7})
     stream = ListStream("cart-1", source)
 
-    (event,) = appended(handled(Cart(), stream.batch(group="carts")))
+    (event,) = appended(handled(WatchedCart(), stream.batch(group="carts")))
 
     assert event.meta.causation_id == source.meta.id
     assert event.meta.correlation_id == source.meta.correlation_id
@@ -265,18 +218,21 @@ def test_state_shares_nothing_with_what_is_stored() -> None:
     class Tag(Command, type="actors.tag"):
         pass
 
-    class Tagging(Actor[CartState]):
+    class Tagged(Event, type="actors.tagged"):
+        tags: list[str] = field(default_factory=list)
+
+    class Tagging(Actor[dict[str, list[str]]]):
         @command
-        def tag(self, cart: CartState, cmd: Tag) -> Events:
+        def tag(self, state: dict[str, list[str]], cmd: Tag) -> Events:
             tags = ["a"]
-            yield ItemAdded(product_id="p", tags=tags)
+            yield Tagged(tags=tags)
             assert tags == ["a"]
             tags.append("changed by the handler")
-            cart.tags.append("changed through the state")
+            state["tags"].append("changed through the state")
 
         @event
-        def item_added(self, cart: CartState, event: ItemAdded) -> None:
-            cart.tags = event.tags
+        def tagged(self, state: dict[str, list[str]], event: Tagged) -> None:
+            state["tags"] = event.tags
             event.tags.append("changed by evolve")
 
     stream = ListStream("s", Tag())
@@ -284,7 +240,7 @@ def test_state_shares_nothing_with_what_is_stored() -> None:
     stream.commit(handled(Tagging(), stream.batch()))
 
     stored = stream.messages[-1]
-    assert isinstance(stored, ItemAdded)
+    assert isinstance(stored, Tagged)
     assert stored.tags == ["a"]
 
 
@@ -363,7 +319,7 @@ def test_an_event_cannot_be_yielded_twice() -> None:
 
 def test_a_remembered_state_saves_reading_the_stream_again() -> None:
     stream = ListStream("cart-1", AddItem(product_id="a"))
-    cart = Cart()
+    cart = WatchedCart()
     stream.commit(handled(cart, stream.batch()))
     stream.add(ItemAdded(product_id="imported"), AddItem(product_id="b"))
 
@@ -371,12 +327,12 @@ def test_a_remembered_state_saves_reading_the_stream_again() -> None:
 
     assert stream.reads == [(0, None), (2, None)]
     assert cart.seen[-1] == ("a", "imported")
-    assert stream.remembered["decide"].state.items == ["a", "imported", "b"]
+    assert stream.remembered["decide"].state.product_ids == ("a", "imported", "b")
 
 
 def test_a_state_is_taken_out_while_in_use_and_not_put_back_after_a_failure() -> None:
     stream = ListStream("cart-1", AddItem(product_id="a"))
-    cart = Cart()
+    cart = WatchedCart()
     stream.commit(handled(cart, stream.batch()))
     stream.add(Reject())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum, StrEnum, auto
@@ -15,7 +15,6 @@ from typing import (
     Any,
     Generic,
     Literal,
-    NamedTuple,
     NewType,
     NotRequired,
     Optional,
@@ -34,15 +33,11 @@ from sourced import Event, Message
 from sourced._json_text import MAX_DEPTH
 from sourced._messages import decode_new, encode
 from sourced.errors import DefinitionError, PayloadError
+from sourced_testing._field_types import Address, Colour, Point, Tree
 
 T = TypeVar("T")
 Sku = NewType("Sku", str)
 PLUS_TWO = timezone(timedelta(hours=2))
-
-
-class Colour(Enum):
-    RED = "red"
-    BLUE = "blue"
 
 
 class Size(IntEnum):
@@ -59,22 +54,6 @@ class Rights(Flag):
 class Item:
     sku: str
     count: int = 1
-
-
-@dataclass
-class Tree:
-    name: str
-    children: list[Tree] = field(default_factory=list)
-
-
-class Point(NamedTuple):
-    x: int
-    y: int = 0
-
-
-class Address(TypedDict):
-    city: str
-    zip: NotRequired[str]
 
 
 class Partial(TypedDict, total=False):

@@ -4,79 +4,32 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from sourced import Actor, App, Command, Event, Events, command, event, react
+from sourced import Actor, App, Command, Events, command, event, react
 from sourced.errors import PayloadError, UsageError
+from sourced_testing import examples
+from sourced_testing._watched import SendMail
+from sourced_testing.examples import (
+    AddItem,
+    CartClosed,
+    CartItem,
+    CartPlaced,
+    CartState,
+    ItemAdded,
+)
 
 
-@dataclass
-class CartItem:
-    product_id: str
-    price: int
-    quantity: int
+class Cart(examples.Cart):
+    """Sends mail, and refuses an item only after it has yielded it."""
 
-
-@dataclass
-class CartState:
-    id: str
-    status: str = "open"
-    items: list[CartItem] = field(default_factory=list)
-
-    @property
-    def total(self) -> int:
-        return sum(item.price * item.quantity for item in self.items)
-
-
-class CartClosed(Exception):  # noqa: N818 - a refusal, in the user's words
-    pass
-
-
-class AddItem(Command, type="console.add_item"):
-    product_id: str
-    price: int = 0
-    quantity: int = 1
-
-
-class ItemAdded(Event, type="console.item_added"):
-    product_id: str
-    price: int
-    quantity: int
-
-
-class Close(Command, type="console.close"):
-    pass
-
-
-class Closed(Event, type="console.closed"):
-    pass
-
-
-class SendMail(Command, type="console.send_mail"):
-    product_id: str
-
-
-class Cart(Actor[CartState]):
     @command
     def add_item(self, cart: CartState, cmd: AddItem) -> Events:
         yield ItemAdded(product_id=cmd.product_id, price=cmd.price, quantity=cmd.quantity)
         if cart.status != "open":
-            raise CartClosed
-
-    @event
-    def item_added(self, cart: CartState, event: ItemAdded) -> None:
-        cart.items.append(CartItem(event.product_id, event.price, event.quantity))
-
-    @command
-    def close(self, cart: CartState, cmd: Close) -> Events:
-        yield Closed()
-
-    @event
-    def closed(self, cart: CartState, event: Closed) -> None:
-        cart.status = "closed"
+            raise CartClosed(cart.id)
 
     @react
     def mail(self, event: ItemAdded) -> Iterator[Command]:
@@ -107,7 +60,7 @@ def app() -> Iterator[App]:
 @pytest.mark.parametrize(
     ("actor", "types"),
     [
-        (Cart, ["console.add_item", "console.item_added"]),
+        (Cart, ["examples.carts.add_item", "examples.carts.item_added"]),
         (Trolley, ["trolley.add_item", "trolley.item_added"]),
     ],
 )
@@ -152,7 +105,7 @@ def test_untrusted_arguments_are_parsed_and_change_nothing_when_wrong(app: App) 
 
 def test_what_the_handler_raises_changes_nothing(app: App) -> None:
     cart = Cart("c-1")
-    cart.close()
+    cart.place()
 
     with pytest.raises(CartClosed):
         cart.add_item(product_id="p")
@@ -183,7 +136,7 @@ def test_state_follows_what_others_add_when_refreshed(app: App) -> None:
 def test_a_command_sees_what_others_added_meanwhile(app: App) -> None:
     cart = Cart("c-1")
     cart.add_item(product_id="a", price=1)
-    app.append([Closed()], to="c-1")
+    app.append([CartPlaced()], to="c-1")
 
     with pytest.raises(CartClosed):
         cart.add_item(product_id="b")
@@ -192,7 +145,7 @@ def test_a_command_sees_what_others_added_meanwhile(app: App) -> None:
 def test_the_events_end_where_the_state_does(app: App) -> None:
     cart = Cart("c-1")
     cart.add_item(product_id="a", price=1)
-    app.append([Closed()], to="c-1")
+    app.append([CartPlaced()], to="c-1")
 
     assert len(cart.events) == cart.seq == 2
 
@@ -312,11 +265,11 @@ def test_commands_are_not_performed_inside_of_handlers(app: App) -> None:
     class Meddling(Actor[None]):
         @command
         def meddle(self, state: None) -> None:
-            Cart("c-1").close()
+            Cart("c-1").place()
 
     app.register(Meddling)
 
-    with pytest.raises(UsageError, match=r"meddle performs the command 'close'"):
+    with pytest.raises(UsageError, match=r"meddle performs the command 'place'"):
         Meddling("m").meddle()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,43 +19,8 @@ from sourced import (
 )
 from sourced.errors import DefinitionError, UsageError
 from sourced_testing._list_stream import ListStream, appended, handled, only
-
-
-class Noted(Event, type="evolving.noted"):
-    """Nobody evolves from this."""
-
-
-@dataclass
-class CartState:
-    id: str
-    items: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-
-
-class Step(Event, type="evolving.step"):
-    by: int = 1
-
-
-class Look(Command, type="evolving.look"):
-    pass
-
-
-@dataclass(frozen=True)
-class Place:
-    at: int = 0
-
-
-class Walker(Actor[Place]):
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-
-    @command
-    def look(self, place: Place, cmd: Look) -> None:
-        self.seen.append(place.at)
-
-    @event
-    def step(self, place: Place, event: Step) -> Place:
-        return replace(place, at=place.at + event.by)
+from sourced_testing._watched import Look, Noted, Place, Step, Walker
+from sourced_testing.examples import CartState
 
 
 def test_an_event_handler_may_return_a_new_state() -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from sourced import (
     Actor,
     App,
-    Batch,
     Command,
     Dispatch,
     ErrorPolicy,
     Event,
     Settings,
-    StateStoredProjector,
     Unit,
     command,
     event,
@@ -34,6 +31,7 @@ from sourced.errors import (
     UsageError,
 )
 from sourced_testing import FakeClock
+from sourced_testing._watched import RowCount, RowCounts
 
 AppFactory = Callable[..., App]
 
@@ -308,28 +306,18 @@ def test_a_unit_carries_on_states_it_touches_twice(app_on: AppFactory) -> None:
 
 
 def test_a_unit_syncs_its_projectors_in_the_same_transaction(app_on: AppFactory) -> None:
-    rows: dict[str, int] = {}
-
-    class Listings(StateStoredProjector[dict[str, Any]], group="Listings"):
-        def initial_state(self, stream_id: str) -> dict[str, Any]:
-            return {"id": stream_id, "n": 0}
-
-        def load(self, stream_id: str, connection: object) -> dict[str, Any] | None:
-            return {"id": stream_id, "n": rows[stream_id]} if stream_id in rows else None
-
+    class Listings(RowCounts, group="Listings"):
         @event
-        def placed(self, state: dict[str, Any], event: Placed) -> None:
-            state["n"] += 1
+        def placed(self, row: RowCount, event: Placed) -> None:
+            row.count += 1
 
-        def sync(self, state: dict[str, Any], batch: Batch) -> None:
-            rows[state["id"]] = state["n"]
+    listings = Listings()
+    app = app_on(Order, listings)
 
-    app = app_on(Order, Listings)
+    Unit(app, Order, listings).handle(Place(), to="order-1")
+    Unit(app, Order, listings).handle(Place(), to="order-1")
 
-    Unit(app, Order, Listings).handle(Place(), to="order-1")
-    Unit(app, Order, Listings).handle(Place(), to="order-1")
-
-    assert rows == {"order-1": 2}
+    assert listings.rows == {"order-1": 2}
     assert app.drain().handled == 0
 
 

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import field, make_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from typing_extensions import Doc, TypeAliasType
 
 from sourced import Event
 from sourced.types import Ge, LaxInt, Le, MaxLen, MinLen, Pattern
-
-
-class Colour(Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
-@dataclass
-class Tree:
-    name: str
-    children: list[Tree] = field(default_factory=list)
-
-
-class Point(NamedTuple):
-    x: int
-    y: int = 0
-
-
-class Address(TypedDict):
-    city: str
-    zip: NotRequired[str]
+from sourced_testing._field_types import Address, Colour, Point, Tree
 
 
 class Described(Event, type="test_json_schema.described"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,6 @@ from sourced import (
     Ack,
     Actor,
     Append,
-    Command,
     Dispatch,
     Event,
     Events,
@@ -30,84 +28,11 @@ from sourced._messages import with_meta
 from sourced._outcomes import Yielded
 from sourced.errors import PayloadError, UsageError
 from sourced_testing._list_stream import ListStream, appended, handled, only
+from sourced_testing._watched import Noted, Rejected, SendMail, Step
+from sourced_testing.examples import AddItem, Cart, CartState, ItemAdded
 
 
-class AddItem(Command, type="reactions.add_item"):
-    product_id: str
-    price: int = 0
-
-
-class Reject(Command, type="reactions.reject"):
-    pass
-
-
-class Touch(Command, type="reactions.touch"):
-    pass
-
-
-class ItemAdded(Event, type="reactions.item_added", was=("reactions.added",)):
-    product_id: str
-    price: int = 0
-    tags: list[str] = field(default_factory=list)
-
-
-class Noted(Event, type="reactions.noted"):
-    """Nobody evolves from this."""
-
-
-class SendMail(Command, type="reactions.send_mail"):
-    product_id: str
-    seen: int = 0
-
-
-@dataclass
-class CartState:
-    id: str
-    items: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-
-
-class Rejected(Exception):  # noqa: N818 - a refusal, in the user's words
-    pass
-
-
-class Cart(Actor[CartState]):
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, ...]] = []
-
-    @command
-    def add_item(self, cart: CartState, cmd: AddItem) -> Events:
-        self.seen.append(tuple(cart.items))
-        yield ItemAdded(product_id=cmd.product_id, price=cmd.price)
-
-    @command
-    def reject(self, cart: CartState, cmd: Reject) -> Events:
-        yield ItemAdded(product_id="never")
-        assert "never" in cart.items
-        raise Rejected
-
-    @command
-    def touch(self, cart: CartState, cmd: Touch) -> None:
-        self.seen.append(tuple(cart.items))
-
-    @event
-    def item_added(self, cart: CartState, event: ItemAdded) -> None:
-        cart.items.append(event.product_id)
-
-
-class Step(Event, type="reactions.step"):
-    by: int = 1
-
-
-class Mailer(Actor[CartState]):
-    @command
-    def add_item(self, cart: CartState, cmd: AddItem) -> Events:
-        yield ItemAdded(product_id=cmd.product_id)
-
-    @event
-    def item_added(self, cart: CartState, event: ItemAdded) -> None:
-        cart.items.append(event.product_id)
-
+class Mailer(Cart):
     @react
     def mail(self, cart: CartState, event: ItemAdded) -> Yielded:
         yield SendMail(product_id=event.product_id, seen=len(cart.items))
@@ -136,8 +61,8 @@ def test_reactions_and_decisions_of_one_batch_do_not_mix_their_states() -> None:
 
     mails = [message for message in appended(outcomes) if isinstance(message, SendMail)]
     assert [mail.seen for mail in mails] == [1, 2]
-    assert stream.remembered["decide"].state.items == ["a", "c", "b"]
-    assert stream.remembered["react"].state.items == ["a", "c"]
+    assert stream.remembered["decide"].state.product_ids == ("a", "c", "b")
+    assert stream.remembered["react"].state.product_ids == ("a", "c")
 
 
 def test_the_state_of_reactions_is_remembered_on_its_own() -> None:
@@ -206,15 +131,11 @@ def test_a_reaction_that_fails_keeps_what_came_before_it() -> None:
 
 
 def test_an_event_that_a_reaction_adds_to_its_own_stream_is_decided_on() -> None:
-    class Echo(Actor[CartState]):
+    class Echo(Cart):
         @command
         def add_item(self, cart: CartState, cmd: AddItem) -> Events:
             yield Noted()
-            assert cart.items == ["echo"]
-
-        @event
-        def item_added(self, cart: CartState, event: ItemAdded) -> None:
-            cart.items.append(event.product_id)
+            assert cart.product_ids == ("echo",)
 
         @react
         def echo(self, event: Step) -> ItemAdded:
@@ -226,7 +147,7 @@ def test_an_event_that_a_reaction_adds_to_its_own_stream_is_decided_on() -> None
         stream.commit(outcomes)
         if isinstance(order[0], Step):
             assert Noted() in appended(outcomes)
-            assert stream.remembered["decide"].state.items == ["echo"]
+            assert stream.remembered["decide"].state.product_ids == ("echo",)
 
 
 def test_a_union_reacts_to_several_events() -> None:
@@ -240,8 +161,8 @@ def test_a_union_reacts_to_several_events() -> None:
     outcomes = handled(Both(), stream.batch())
 
     assert [m.payload["product_id"] for m in appended(outcomes)] == [
-        "reactions.item_added",
-        "reactions.step",
+        "examples.carts.item_added",
+        "watched.step",
     ]
     assert set(Both.handles) == {ItemAdded, Step}
 
@@ -372,15 +293,7 @@ def test_a_stored_message_cannot_be_sent_on_as_it_is() -> None:
     assert "Ring(**message.payload)" in str(error)
 
 
-class Fetch(Actor[CartState]):
-    @command
-    def add_item(self, cart: CartState, cmd: AddItem) -> Events:
-        yield ItemAdded(product_id=cmd.product_id)
-
-    @event
-    def item_added(self, cart: CartState, event: ItemAdded) -> None:
-        cart.items.append(event.product_id)
-
+class Fetch(Cart):
     @react
     async def generate(self, cart: CartState, event: ItemAdded) -> Any:
         await asyncio.sleep(0)

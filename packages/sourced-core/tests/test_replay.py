@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from sourced import (
     Actor,
@@ -16,13 +15,13 @@ from sourced import (
     EventSourcedProjector,
     Reactor,
     Settings,
-    StateStoredProjector,
     command,
     event,
     on,
     react,
 )
 from sourced_testing import FakeClock
+from sourced_testing._watched import RowCount, RowCounts
 
 AppFactory = Callable[..., App]
 
@@ -185,37 +184,28 @@ def test_reactions_of_a_projector_do_not_run_in_a_replay_but_its_sync_does(
 
 
 def test_a_rebuild_starts_from_nothing_and_never_doubles_a_total(app_on: AppFactory) -> None:
-    rows: dict[str, int] = {}
     cleared: list[list[str]] = []
 
-    class Totals(StateStoredProjector[dict[str, Any]], group="Totals"):
-        def initial_state(self, stream_id: str) -> dict[str, Any]:
-            return {"id": stream_id, "n": 0}
-
-        def load(self, stream_id: str, connection: object) -> dict[str, Any] | None:
-            return {"id": stream_id, "n": rows[stream_id]} if stream_id in rows else None
-
+    class Totals(RowCounts, group="Totals"):
         def clear(self, stream_ids: Sequence[str], connection: object) -> None:
             cleared.append(list(stream_ids))
 
         @event
-        def done(self, state: dict[str, Any], event: Done) -> None:
-            state["n"] += 1
+        def done(self, row: RowCount, event: Done) -> None:
+            row.count += 1
 
-        def sync(self, state: dict[str, Any], batch: Batch) -> None:
-            rows[state["id"]] = state["n"]
-
-    app = app_on(Totals, settings=Settings(max_messages=2))
+    totals = Totals()
+    app = app_on(totals, settings=Settings(max_messages=2))
     app.append([Done()] * 0 + [Done(), Done(), Done()], to="a")
     app.drain()
-    before = dict(rows)
+    before = dict(totals.rows)
 
-    app.groups.reset(Totals)
+    app.groups.reset(totals)
     app.append(Done(), to="a")
     app.drain()
 
     assert before == {"a": 3}
-    assert rows == {"a": 4}
+    assert totals.rows == {"a": 4}
     assert cleared == [["a"]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,98 +10,15 @@ import pytest
 from sourced import (
     Ack,
     Actor,
-    Command,
-    Event,
-    Events,
-    command,
-    event,
 )
 from sourced._outcomes import SnapshotTaken
 from sourced.errors import DefinitionError
 from sourced_testing._list_stream import ListStream, handled, only
+from sourced_testing._watched import Look, Place, Step, Walker, WatchedCart
+from sourced_testing.examples import AddItem, CartState, ItemAdded, Touch
 
 
-class AddItem(Command, type="snapshots.add_item"):
-    product_id: str
-    price: int = 0
-
-
-class Reject(Command, type="snapshots.reject"):
-    pass
-
-
-class Touch(Command, type="snapshots.touch"):
-    pass
-
-
-class ItemAdded(Event, type="snapshots.item_added", was=("snapshots.added",)):
-    product_id: str
-    price: int = 0
-    tags: list[str] = field(default_factory=list)
-
-
-@dataclass
-class CartState:
-    id: str
-    items: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-
-
-class Rejected(Exception):  # noqa: N818 - a refusal, in the user's words
-    pass
-
-
-class Cart(Actor[CartState]):
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, ...]] = []
-
-    @command
-    def add_item(self, cart: CartState, cmd: AddItem) -> Events:
-        self.seen.append(tuple(cart.items))
-        yield ItemAdded(product_id=cmd.product_id, price=cmd.price)
-
-    @command
-    def reject(self, cart: CartState, cmd: Reject) -> Events:
-        yield ItemAdded(product_id="never")
-        assert "never" in cart.items
-        raise Rejected
-
-    @command
-    def touch(self, cart: CartState, cmd: Touch) -> None:
-        self.seen.append(tuple(cart.items))
-
-    @event
-    def item_added(self, cart: CartState, event: ItemAdded) -> None:
-        cart.items.append(event.product_id)
-
-
-class Step(Event, type="snapshots.step"):
-    by: int = 1
-
-
-class Look(Command, type="snapshots.look"):
-    pass
-
-
-@dataclass(frozen=True)
-class Place:
-    at: int = 0
-
-
-class Walker(Actor[Place]):
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-
-    @command
-    def look(self, place: Place, cmd: Look) -> None:
-        self.seen.append(place.at)
-
-    @event
-    def step(self, place: Place, event: Step) -> Place:
-        return replace(place, at=place.at + event.by)
-
-
-class Saved(Cart, snapshot_every=3):
+class Saved(WatchedCart, snapshot_every=3):
     """Its state is a dataclass that the built-in codec holds."""
 
 

@@ -1,4 +1,4 @@
-"""Type checkers accept what users write in both forms, and find each of their mistakes."""
+"""Type checkers accept what users write, messages and both forms, and find each mistake."""
 
 from __future__ import annotations
 
@@ -37,26 +37,30 @@ def _run(module: str, *arguments: str, cwd: Path) -> str:
 
 
 @pytest.mark.parametrize("lines_found", [lines_found_by_mypy, lines_found_by_pyright])
+@pytest.mark.parametrize("consumer", ["right.py", "messages.py"])
 def test_what_users_write_is_accepted(
-    lines_found: Callable[[Path], set[int]], tmp_path: Path
+    consumer: str, lines_found: Callable[[Path], set[int]], tmp_path: Path
 ) -> None:
     path = tmp_path / "right.py"
-    path.write_text((CONSUMERS / "right.py").read_text())
+    path.write_text((CONSUMERS / consumer).read_text())
 
     assert lines_found(path) == set()
 
 
 @pytest.mark.parametrize("lines_found", [lines_found_by_mypy, lines_found_by_pyright])
+@pytest.mark.parametrize(
+    ("consumer", "count"), [("wrong.py.txt", 19), ("messages_wrong.py.txt", 16)]
+)
 def test_every_mistake_is_found_and_nothing_else(
-    lines_found: Callable[[Path], set[int]], tmp_path: Path
+    consumer: str, count: int, lines_found: Callable[[Path], set[int]], tmp_path: Path
 ) -> None:
-    """Payload fields, payload types and state attributes, in the long and in the short form."""
+    """Constructors, payloads and state attributes, in the long and in the short form."""
     path = tmp_path / "wrong.py"
-    path.write_text((CONSUMERS / "wrong.py.txt").read_text())
+    path.write_text((CONSUMERS / consumer).read_text())
     lines = path.read_text().splitlines()
     wrong = {number for number, line in enumerate(lines, 1) if line.endswith("# wrong")}
 
     found = lines_found(path)
 
-    assert len(wrong) > 15
+    assert len(wrong) == count
     assert found == wrong
