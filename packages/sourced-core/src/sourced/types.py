@@ -27,6 +27,7 @@ from typing import Annotated, Any
 __all__ = [
     "Ge",
     "Gt",
+    "Lax",
     "LaxBool",
     "LaxDecimal",
     "LaxFloat",
