@@ -24,7 +24,6 @@ from examples.shop.work import in_process, wait_until_quiet
 
 ROOT = Path(__file__).parent.parent
 RUNS = int(os.environ.get("SHOP_KILL_RUNS", "2"))
-LEASE = 1.5
 PAUSE = 1.0
 
 pytestmark = pytest.mark.integration
@@ -70,7 +69,7 @@ class Workers:
 @contextmanager
 def workers_under_fire(store: str) -> Iterator[Workers]:
     nursery_script = str(Path(__file__).with_name("worker_nursery.py"))
-    command = [sys.executable, nursery_script, store, str(LEASE)]
+    command = [sys.executable, nursery_script, store]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(

@@ -7,20 +7,14 @@ As many as you like may run on one store, and any of them may be killed.
 
 import argparse
 import sys
-from datetime import timedelta
 
 from examples.shop.shop import DEFAULT_STORE, open_shop
 from sourced import Settings
 from sourced.runtime import Supervisor
 
-LEASE = 15.0
-"""How long, in seconds, the claims of a worker that is not heard of are kept from the others."""
 
-
-def run(store: str, *, threads: int = 1, lease: float = LEASE) -> int:
+def run(store: str, *, threads: int = 1, settings: Settings | None = None) -> int:
     """Work until TERM or INT; return the exit code."""
-    trusted = timedelta(seconds=lease)
-    settings = Settings(lease=trusted, heartbeat=trusted / 5)
     with open_shop(store, settings=settings).app as app:
         return Supervisor(app, threads=threads).run().exit_code
 
@@ -30,9 +24,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.shop.worker", description=__doc__)
     parser.add_argument("--store", default=DEFAULT_STORE)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--lease", type=float, default=LEASE, help="seconds")
     given = parser.parse_args()
-    return run(given.store, threads=given.threads, lease=given.lease)
+    return run(given.store, threads=given.threads)
 
 
 if __name__ == "__main__":
