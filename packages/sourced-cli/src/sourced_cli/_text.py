@@ -15,6 +15,7 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 # A password may itself contain an @: everything up to the last one before the host.
 _IN_URL = re.compile(r"(?P<user>\b[A-Za-z][A-Za-z0-9+.-]*://[^\s:/@'\"]*):[^\s'\"]*@")
+_WITHOUT_SCHEME = re.compile(r"(?P<user>\b\w[\w.+-]*):[^\s'\"/@]+@(?=\w)")
 _IN_QUERY = re.compile(r"(?P<name>(?i:[?&](?:sslpassword|password|passwd|pwd)=))[^&\s'\"]+")
 _IN_CONNINFO = re.compile(
     r"(?P<name>(?i:\b(?:sslpassword|password|passwd|pwd)\s*=\s*))(?P<q>['\"]?)[^\s'\"]+"
@@ -41,6 +42,7 @@ def safe_lines(text: str, *, cap: int = 200_000) -> str:
 def hide_passwords(text: str) -> str:
     """Return a text without the passwords of the URLs and connection strings in it."""
     text = _IN_URL.sub(r"\g<user>:***@", text)
+    text = _WITHOUT_SCHEME.sub(r"\g<user>:***@", text)
     text = _IN_QUERY.sub(r"\g<name>***", text)
     return _IN_CONNINFO.sub(r"\g<name>***", text)
 

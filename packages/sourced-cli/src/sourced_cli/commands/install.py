@@ -10,7 +10,7 @@ import typer
 from sourced_cli._options import AppOption, JsonOption, VerboseOption, examples
 from sourced_cli._report import reporting
 from sourced_cli._target import find_app, warn_if_in_memory
-from sourced_cli._text import safe
+from sourced_cli._text import hide_passwords, safe
 
 if TYPE_CHECKING:
     from sourced import App
@@ -50,7 +50,7 @@ def install(
         groups = [_group(entry.group, entry.types, before or {}) for entry in found.app.reactors]
         data = {
             "app": found.name,
-            "store": found.app.url,
+            "store": hide_passwords(found.app.url),
             "tables": "missing" if made and dry_run else "made" if made else "present",
             "groups": groups,
             "dry_run": dry_run,
