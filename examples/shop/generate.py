@@ -23,31 +23,24 @@ BORROWED_IDS = 4
 SEED = 20_260_101
 
 
-def command_lines(seed: int = SEED, *, lines: int = LINES, carts: int = CARTS) -> list[str]:
-    """Return the lines of a command file.
-
-    Args:
-        seed: the same seed gives the same lines.
-        lines: how many.
-        carts: over how many carts they are spread.
-    """
-    random = Random(seed)
-    good = [_line(random, *sent) for sent in [*_deliveries(carts), *_visits(random, carts)]]
-    share = lines / LINES
-    for _ in range(round(BROKEN * share)):
-        good.insert(random.randrange(1, len(good)), _broken(random))
-    for _ in range(round(BORROWED_IDS * share)):
-        _insert_later(random, good, _with_a_borrowed_id(random, good))
-    while len(good) < lines:
-        at = random.randrange(len(good))
-        _insert_later(random, good, good[at], after=at)
-    return good[:lines]
+def command_lines() -> list[str]:
+    """Return the lines of the file."""
+    random = Random(SEED)
+    lines = [_line(random, *sent) for sent in [*_deliveries(), *_visits(random)]]
+    for _ in range(BROKEN):
+        lines.insert(random.randrange(1, len(lines)), _broken(random))
+    for _ in range(BORROWED_IDS):
+        _insert_later(random, lines, _with_a_borrowed_id(random, lines))
+    while len(lines) < LINES:
+        at = random.randrange(len(lines))
+        _insert_later(random, lines, lines[at], after=at)
+    return lines
 
 
 Sent = tuple[str, str, dict[str, Any]]
 
 
-def _deliveries(carts: int) -> Iterator[Sent]:
+def _deliveries() -> Iterator[Sent]:
     """Give two deliveries of each product that is not sold out, which suffice for all carts.
 
     Who gets the last piece depends on who comes first. Totals that are to be the same in every run
@@ -56,13 +49,13 @@ def _deliveries(carts: int) -> Iterator[Sent]:
     for product_id in PRICES:
         if product_id not in SOLD_OUT:
             for _ in range(2):
-                quantity = carts * MOST_OF_ONE // 2
+                quantity = CARTS * MOST_OF_ONE // 2
                 yield "stock.receive", streams.stock(product_id), {"quantity": quantity}
 
 
-def _visits(random: Random, carts: int) -> Iterator[Sent]:
+def _visits(random: Random) -> Iterator[Sent]:
     """Give what all visitors do, each in order, some of them at the same time."""
-    waiting = [_visit(random, f"{number:04}") for number in range(carts, 0, -1)]
+    waiting = [_visit(random, f"{number:04}") for number in range(CARTS, 0, -1)]
     present: list[Iterator[Sent]] = []
     while waiting or present:
         while waiting and len(present) < OPEN_AT_ONCE:
