@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 # Modules that need an extra of the distribution, and so more than the kernel has.
-EXTRAS = ("sourced.runtime", "sourced.schemas.pydantic", "sourced.schemas.msgspec")
+EXTRAS = (
+    "sourced.schemas.pydantic",
+    "sourced.schemas.msgspec",
+    "sourced_testing.conformance.histories",  # needs Hypothesis
+)
 ALLOWED = sys.stdlib_module_names | {"sourced", "typing_extensions"}
 
 
