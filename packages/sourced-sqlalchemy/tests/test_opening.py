@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 
-from sourced._store import Store
+from sourced._store import Store, StreamCommit, WorkerInfo
 from sourced._stores import open_store as open_by_entry_point
 from sourced.errors import SchemaError, StoreError, StoreUnavailableError, StoreUrlError
 from sourced_sqlalchemy import SQLAlchemyStore, metadata, open_store, tables_of
@@ -169,14 +170,23 @@ def test_the_file_keeps_a_write_ahead_log_and_waits_for_the_disk(
 
 
 def test_only_claims_and_heartbeats_do_not_wait_for_the_disk(store: SQLAlchemyStore) -> None:
-    levels = []
-    store.heartbeat("nobody")
-    with store._database.writing(durable=False) as connection:
-        levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
-    with store._database.writing() as connection:
-        levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+    levels: list[int] = []
 
-    assert levels == [1, 2]  # NORMAL, FULL
+    @event.listens_for(store._database._writer, "commit")
+    def note(connection: Connection) -> None:
+        raw: Any = connection.connection.dbapi_connection
+        levels.append(raw.execute("PRAGMA synchronous").fetchone()[0])
+
+    store.register("G", ["added"], start="now")
+    store.join(WorkerInfo(id="w"))
+    store.append([message("a")])
+    (claim,) = store.claim("G", "w")
+    store.heartbeat("w")
+    store.commit("w", [StreamCommit(claim=claim, ack_seq=1)])
+
+    full, normal = 2, 1
+    assert levels[-4:] == [full, normal, normal, full]
+    assert set(levels[:-4]) == {full}
 
 
 def test_the_readers_connection_cannot_write(store: SQLAlchemyStore) -> None:

@@ -212,6 +212,16 @@ def test_no_verb_walks_the_history_or_the_backlog(
     assert plans.searches_by_group_alone() == []
 
 
+def test_a_claim_of_named_streams_looks_them_up_among_whatever_is_ready(
+    filled: SQLAlchemyStore,
+) -> None:
+    with explained(filled) as plans:
+        claiming_named(filled)
+
+    steps = [step for steps in plans.by_statement.values() for step in steps]
+    assert not [step for step in steps if "claimable" in step]
+
+
 def test_the_number_of_statements_does_not_grow_with_the_batch(filled: SQLAlchemyStore) -> None:
     few = pending(filled, filled.claim("G", "w", max_streams=2))
     many = pending(filled, filled.claim("G", "w", max_streams=50))
