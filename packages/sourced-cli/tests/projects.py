@@ -131,7 +131,8 @@ class Project:
 
     def installed(self) -> Project:
         """Make the tables."""
-        assert self.sourced("install").code == 0
+        result = self.sourced("install")
+        assert result.code == 0, result
         return self
 
     def send(self, type: str, to: str, *fields: str) -> str:

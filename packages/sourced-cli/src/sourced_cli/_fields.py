@@ -7,6 +7,7 @@ says what is wrong with it: there is one judge of payloads.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -47,7 +48,7 @@ def assemble(
         fields: paths such as `address.city` with texts; a list's field may come several times.
         base: the payload before.
     """
-    payload, problems = dict(base), []
+    payload, problems = copy.deepcopy(dict(base)), []
     lists: set[str] = set()
     for path, text in fields:
         steps = [path] if path in schema.get("properties", {}) else path.split(".")
@@ -56,7 +57,7 @@ def assemble(
             problems.append(f"--field {path}: {problem}")
             continue
         found = _schema_at(schema, steps)
-        if "array" in _kinds(found, schema) and _item(text) is None:
+        if _is_list(found, schema) and not isinstance(literal(text), list):
             value = [_value(text, _items(found, schema), schema)]
             if path in lists:
                 target[steps[-1]] += value
@@ -127,11 +128,6 @@ def _kind_in_json(value: Any) -> frozenset[str]:
     return frozenset({"object"}) if isinstance(value, dict) else frozenset({"string"})
 
 
-def _item(text: str) -> list[Any] | None:
-    value = literal(text)
-    return value if isinstance(value, list) else None
-
-
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
 
@@ -152,6 +148,11 @@ def _kinds(field: Schema, root: Schema) -> frozenset[str]:
     if kind is None:
         return ANY
     return frozenset([kind] if isinstance(kind, str) else kind)
+
+
+def _is_list(field: Schema, root: Schema) -> bool:
+    kinds = _kinds(field, root)
+    return "array" in kinds and kinds != ANY
 
 
 def _resolved(field: Schema, root: Schema) -> Schema:

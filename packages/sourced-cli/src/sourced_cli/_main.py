@@ -23,7 +23,7 @@ from sourced_cli.commands import commands, install, lag, messages, new, version,
 
 __all__ = ["cli", "main", "run"]
 
-cli = typer.Typer(
+cli: typer.Typer = typer.Typer(
     name="sourced",
     help="Event-sourced apps: run their workers, see what is pending and why, send commands.",
     epilog="An app is found by --app, SOURCED_APP, [tool.sourced] app in pyproject.toml, or as the "

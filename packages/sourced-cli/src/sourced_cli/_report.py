@@ -34,7 +34,9 @@ class Report:
         out: stdout, which the user's code cannot reach.
     """
 
-    def __init__(self, command: str, *, as_json: bool, verbose: bool, out: IO[str]) -> None:
+    def __init__(
+        self, command: str, *, as_json: bool, verbose: bool, streams: bool, out: IO[str]
+    ) -> None:
         self.command = command
         self.as_json = as_json
         self.verbose = verbose
@@ -43,7 +45,7 @@ class Report:
         self.code = Code.DONE
         self._data: object = None
         self._answered = False
-        self._streamed = False
+        self._streams = streams
         self._diagnostics: list[Diagnostic] = []
         self._endings: list[Callable[[], object]] = []
 
@@ -64,7 +66,6 @@ class Report:
 
     def stream(self, data: object, text: str) -> None:
         """Give one answer of many: a document on a line of its own, or text."""
-        self._streamed = True
         self._write(document(self.command, "ok", data) if self.as_json else text)
 
     def note(self, text: str) -> None:
@@ -98,7 +99,7 @@ class Report:
 
     def finish(self, *, closing: bool = True) -> None:
         """Write the document, if that is what was asked for, and let go of what was opened."""
-        if self.as_json and not (self._streamed and self.code is Code.DONE):
+        if self.as_json and not (self._streams and self.code is Code.DONE):
             self._write(document(self.command, self._status, self._data, tuple(self._diagnostics)))
         for call in self._endings if closing else ():
             call()
@@ -127,14 +128,22 @@ class Report:
 
 
 @contextmanager
-def reporting(command: str, *, as_json: bool = False, verbose: bool = False) -> Iterator[Report]:
+def reporting(
+    command: str, *, as_json: bool, verbose: bool, streams: bool = False
+) -> Iterator[Report]:
     """Run a command's body; whatever happens in it ends in its exit code and in words.
+
+    Args:
+        command: its name in documents.
+        as_json: write documents, not text.
+        verbose: say more on stderr.
+        streams: there are any number of answers, none included, each on a line of its own.
 
     Raises:
         typer.Exit: always in the end, unless all went well.
     """
     with _own_stdout(as_json) as out:
-        report = Report(command, as_json=as_json, verbose=verbose, out=out)
+        report = Report(command, as_json=as_json, verbose=verbose, streams=streams, out=out)
         try:
             try:
                 yield report

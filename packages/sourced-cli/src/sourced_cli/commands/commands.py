@@ -104,7 +104,7 @@ DryRunOption = Annotated[
     ),
 ]
 
-cli = typer.Typer(
+cli: typer.Typer = typer.Typer(
     name="commands",
     help="List commands, see what they take, send one.",
     invoke_without_command=True,

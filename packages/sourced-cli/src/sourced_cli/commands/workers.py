@@ -30,7 +30,9 @@ PROGRESS_EVERY = 5.0
 
 ThreadsOption = Annotated[
     int,
-    typer.Option("--threads", "-c", min=1, max=1000, help="How many handle at the same time."),
+    typer.Option(
+        "--threads", "-c", metavar="N", min=1, max=1000, help="How many handle at the same time."
+    ),
 ]
 GroupsOption = Annotated[
     str | None,

@@ -1,0 +1,358 @@
+"""The command line in real processes: signals, pipes, and a stdout that holds the answer alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from projects import SHOP, Project
+
+PATIENCE = 60.0
+
+LOADED = """
+import os, time
+from pathlib import Path
+from sourced import Actor, App, Command, Event, Reactor, command, on
+
+class Count(Command, type="load.count"):
+    number: int
+
+class Counted(Event, type="load.counted"):
+    number: int
+
+class Counter(Actor[None]):
+    def initial_state(self, stream_id): return None
+
+    @command
+    def count(self, state, cmd: Count):
+        yield Counted(number=cmd.number)
+
+class Effects(Reactor, group="Effects"):
+    def __init__(self, path):
+        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    @on
+    def counted(self, event: Counted):
+        os.write(self.file, f"{event.number}\\n".encode())
+
+app = App("sqlite:///load.db").register(Counter, Effects("effects.txt"))
+"""
+
+STUCK = """
+import sys, threading
+from sourced import App, Command, Reactor, on
+
+class Wait(Command, type="stuck.wait"):
+    pass
+
+class Stuck(Reactor, group="Stuck"):
+    @on
+    def wait(self, message: Wait):
+        print("stuck", flush=True)
+        threading.Event().wait()
+
+app = App("sqlite:///stuck.db").register(Stuck)
+"""
+
+CHATTY = """
+import os, subprocess, sys
+print("imported", flush=True)
+os.write(1, b"past python\\n")
+from sourced import App, Command, Reactor, on
+
+class Say(Command, type="chatty.say"):
+    pass
+
+class Chatty(Reactor, group="Chatty"):
+    @on
+    def say(self, message: Say):
+        print("handled")
+        subprocess.run([sys.executable, "-c", "print('a child')"], check=True)
+
+app = App("sqlite:///chatty.db").register(Chatty)
+"""
+
+
+def dispatch(project: Project, code: str) -> None:
+    """Run code in which `app` is the project's, in a process of its own."""
+    script = f"from app import *\n{code}"
+    subprocess.run([sys.executable, "-c", script], cwd=project.folder, check=True, env=env(project))
+
+
+def env(project: Project) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(project.folder)}
+
+
+def state_of(project: Project, database: str) -> tuple[int, int]:
+    """How many claims and how many workers the store has."""
+    from sourced._stores import open_store
+
+    store = open_store(f"sqlite:///{project.folder / database}")
+    try:
+        return len(store.inspect.deliveries(states=["claimed"])), len(store.inspect.workers())
+    finally:
+        store.close()
+
+
+def await_fact(fact: Callable[[], bool]) -> None:
+    """Look again and again until something is so."""
+    pause = threading.Event()
+    for _ in range(int(PATIENCE / 0.01)):
+        if fact():
+            return
+        pause.wait(0.01)
+    pytest.fail("it never came true")
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out, err
+
+
+# --- workers --------------------------------------------------------------------------------------
+
+
+def test_term_under_load_exits_0_with_no_claim_left_and_nothing_handled_twice(
+    project: Project,
+) -> None:
+    project.write(app=LOADED)
+    total, effects = 3_000, project.folder / "effects.txt"
+    dispatch(
+        project,
+        f"""
+from sourced import Dispatch
+app.install()
+app.dispatch_many(Dispatch(Count(number=n), to=f"s-{{n % 150}}") for n in range({total}))
+""",
+    )
+
+    workers = project.start("workers", "-c", "4", "--json")
+    await_fact(lambda: len(lines_of(effects)) > 100)
+    workers.send_signal(signal.SIGTERM)
+    code, out, err = ended(workers)
+    interrupted = len(lines_of(effects))
+    left = state_of(project, "load.db")
+    rest, *_ = ended(project.start("workers", "--drain"))
+
+    assert (code, left, rest) == (0, (0, 0), 0), err
+    assert interrupted < total, "it was done before it could be interrupted"
+    answer = json.loads(out)["data"]
+    assert (answer["signal"], answer["forced"]) == (signal.SIGTERM, False)
+    assert answer["handled"] >= interrupted
+    assert (answer["retried"], answer["parked"]) == (0, 0)
+    assert Counter(lines_of(effects)) == Counter(str(n) for n in range(total))
+
+
+@pytest.fixture
+def stuck(project: Project) -> Project:
+    project.write(app=STUCK)
+    dispatch(project, "app.install(); app.dispatch(Wait(), to='s')")
+    return project
+
+
+@pytest.mark.parametrize("drain", [(), ("--drain",)], ids=["workers", "drain"])
+def test_the_second_signal_gives_back_what_is_in_hand_and_exits_70(
+    stuck: Project, drain: tuple[str, ...]
+) -> None:
+    workers = stuck.start("workers", "--grace", "1h", *drain)
+    assert workers.stdout is not None
+    assert workers.stdout.readline() == "stuck\n"
+
+    workers.send_signal(signal.SIGINT)
+    workers.send_signal(signal.SIGTERM)
+    code, _, err = ended(workers)
+
+    assert code == 70
+    assert "what is in hand is given back" in err
+    assert state_of(stuck, "stuck.db") == (0, 0)
+
+
+def test_the_end_of_the_grace_exits_70(stuck: Project) -> None:
+    workers = stuck.start("workers", "--grace", "50ms", "--json")
+    assert workers.stderr is not None
+    while "stuck" not in (line := workers.stderr.readline()):
+        assert line, "it ended"
+
+    workers.send_signal(signal.SIGTERM)
+    code, out, _ = ended(workers)
+
+    assert (code, json.loads(out)["data"]["forced"]) == (70, True)
+    assert state_of(stuck, "stuck.db") == (0, 0)
+
+
+def test_ctrl_c_ends_idle_workers_with_0(project: Project) -> None:
+    project.write(app=LOADED)
+    dispatch(project, "app.install()")
+    workers = project.start("workers")
+    await_fact(lambda: state_of(project, "load.db") == (0, 1))
+
+    workers.send_signal(signal.SIGINT)
+    code, out, err = ended(workers)
+
+    assert code == 0
+    assert out == "0 handled, 0 retried, 0 parked\n"
+    assert "stopping: no new claims" in err
+
+
+def test_a_drain_that_is_cut_short_says_so_by_its_exit_code(project: Project) -> None:
+    project.write(app=LOADED)
+    dispatch(
+        project,
+        """
+from sourced import Dispatch
+app.install()
+app.dispatch_many(Dispatch(Count(number=n), to=f"s-{n % 150}") for n in range(3_000))
+""",
+    )
+    drain = project.start("workers", "--drain", "-c", "1")
+    await_fact(lambda: len(lines_of(project.folder / "effects.txt")) > 10)
+
+    drain.send_signal(signal.SIGTERM)
+    code, *_ = ended(drain)
+
+    assert code == 128 + signal.SIGTERM
+    assert state_of(project, "load.db") == (0, 0)
+
+
+# --- stdout ---------------------------------------------------------------------------------------
+
+
+def test_under_json_stdout_holds_the_document_alone_whatever_the_app_writes(
+    project: Project,
+) -> None:
+    project.write(app=CHATTY)
+    dispatch(project, "app.install(); app.dispatch(Say(), to='s')")
+
+    code, out, err = ended(project.start("workers", "--drain", "--json", "-v"))
+
+    assert code == 0
+    assert json.loads(out)["data"]["handled"] == 1
+    for text in ("imported", "past python", "handled", "a child", "app: app:app"):
+        assert text in err
+
+
+def test_a_reader_that_has_gone_is_no_error(shop: Project) -> None:
+    shop.installed()
+    for _ in range(3):
+        shop.send("carts.place", "cart-1")
+
+    tail = shop.start("messages", "tail", "-n", "1000")
+    assert tail.stdout is not None
+    tail.stdout.close()
+    tail.wait(PATIENCE)
+
+    assert tail.stderr is not None
+    assert (tail.returncode, tail.stderr.read()) == (0, "")
+    tail.stderr.close()
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "POSIX"])
+def test_a_terminal_that_lacks_a_character_is_no_error(shop: Project, locale: str) -> None:
+    shop.installed().send("carts.add_item", "cärt-世界", "product_id=ä", "price=1")
+
+    process = shop.start(
+        "lag", LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="ascii"
+    )
+    code, out, err = ended(process)
+
+    assert (code, err) == (0, "")
+    assert "\\u25cb waiting" in out
+
+
+def test_log_lines_go_to_stderr_and_control_no_terminal(shop: Project) -> None:
+    shop.installed().send("carts.place", "cart-1")
+
+    code, out, err = ended(shop.start("workers", "--drain"))
+
+    assert (code, "WARNING" in out) == (0, False)
+    (line,) = err.splitlines()
+    assert "WARNING group Mailer, stream mail-1 #1 (mail.send), attempt 1" in line
+    assert "no \\x1b[31mroute" in line
+
+
+def test_an_app_that_logs_its_own_way_is_left_alone(shop: Project) -> None:
+    own = "import logging\nlogging.basicConfig(format='mine: %(message)s')\n"
+    shop.write(app=own + SHOP).installed().send("carts.place", "cart-1")
+
+    code, _, err = ended(shop.start("workers", "--drain"))
+
+    assert code == 0
+    assert err.startswith("mine: group Mailer")
+    assert err.count("group Mailer") == 1
+
+
+# --- following ------------------------------------------------------------------------------------
+
+
+def test_a_tail_follows_what_another_process_sends_until_ctrl_c(shop: Project) -> None:
+    shop.installed()
+    tail = shop.start("messages", "tail", "-f", "--json")
+    assert tail.stdout is not None
+    seen = []
+
+    for n in range(3):
+        shop.send("carts.place", f"cart-{n}")
+        seen.append(json.loads(tail.stdout.readline())["data"]["stream_id"])
+    tail.send_signal(signal.SIGINT)
+    code, rest, _ = ended(tail)
+
+    assert seen == ["cart-0", "cart-1", "cart-2"]
+    assert code == 130
+    assert json.loads(rest)["diagnostics"][0]["message"] == "interrupted"
+
+
+def test_watching_ends_with_ctrl_c(shop: Project) -> None:
+    shop.installed()
+    watch = shop.start("lag", "--watch", "--interval", "10ms")
+    assert watch.stdout is not None
+    for _ in range(8):
+        assert watch.stdout.readline()
+
+    watch.send_signal(signal.SIGINT)
+    code, out, err = ended(watch)
+
+    assert code == 130
+    assert "\x1b" not in out
+    assert err == "error: interrupted\n"
+
+
+# --- a new app ------------------------------------------------------------------------------------
+
+
+def test_a_new_app_passes_its_tests_and_runs_from_install_to_lag(project: Project) -> None:
+    assert project.sourced("new", "corner-shop").code == 0
+    shop = Project(project.folder / "corner-shop", project.capsys)
+
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        cwd=shop.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    codes = [
+        ended(shop.start(*command.split()))[0]
+        for command in (
+            "install",
+            "commands send carts.add_item --to cart-1 -F product_id=tea -F price=300",
+            "commands send carts.check_out --to cart-1",
+            "lag --fail-over 1",
+            "workers --drain",
+            "lag --fail-over 0",
+        )
+    ]
+
+    assert tests.returncode == 0, tests.stdout
+    assert codes == [0, 0, 0, 8, 0, 0]
