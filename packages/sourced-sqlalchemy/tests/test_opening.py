@@ -76,6 +76,8 @@ def test_options_in_the_url_win_over_those_in_code(url: str) -> None:
         ("color=red", "unknown option 'color'.*busy_timeout"),
         ("busy_timeout=soon", "busy_timeout='soon' is no number"),
         ("busy_timeout=-1", "negative"),
+        ("busy_timeout=99999999", "more than a day"),
+        ("prefix=a_&prefix=b_", "is no identifier"),
         ("synchronous=sometimes", "none of SQLite's levels: OFF, NORMAL, FULL, EXTRA"),
         ("max_message_bytes=0", "takes no message"),
         ("prefix=a-b", "'a-b' is no identifier"),
@@ -89,7 +91,14 @@ def test_an_option_that_does_not_fit_is_refused_at_once(url: str, query: str, sa
 
 
 @pytest.mark.parametrize(
-    "wrong", ["shop.db", "postgresql://localhost/shop", "sqlite://host/shop.db", "sqlite//shop.db"]
+    "wrong",
+    [
+        "shop.db",
+        "postgresql://localhost/shop",
+        "sqlite://host/shop.db",
+        "sqlite//shop.db",
+        "sqlite+pysqlcipher:///shop.db",
+    ],
 )
 def test_what_is_no_sqlite_url_is_refused_with_one_that_is(wrong: str) -> None:
     with pytest.raises(StoreUrlError, match="sqlite:///"):
@@ -120,6 +129,23 @@ def test_tables_made_by_the_metadata_are_installed_by_what_is_missing(url: str) 
 
     assert (before, store.installed()) == (False, True)
     assert store.append([message("a")]).messages[0].position == 1
+
+
+def test_install_makes_again_what_somebody_dropped(store: SQLAlchemyStore) -> None:
+    with store.transaction() as transaction:
+        transaction.connection.execute(text("DROP TABLE sourced_snapshots"))
+    before = store.installed()
+
+    made = store.install()
+
+    assert (before, made, store.installed()) == (False, True, True)
+
+
+def test_an_sqlite_that_is_too_old_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+
+    with pytest.raises(StoreUnavailableError, match=r"needs 3\.35 or later"):
+        open_store(url)
 
 
 def test_stores_of_two_prefixes_share_a_file_and_nothing_else(url: str) -> None:

@@ -61,7 +61,7 @@ def append(
 ) -> Appended:
     """Check and write messages; see the port."""
     heads = read_heads(scope, {*expect, *(message.stream_id for message in messages)})
-    for stream_id, expectation in expect.items():
+    for stream_id, expectation in sorted(expect.items()):
         if refusal := heads.refusal(scope, stream_id, expectation):
             raise refusal
     if repeat := Repeats(scope, messages).refusal(messages):

@@ -172,7 +172,7 @@ def _check_outputs(
         if name in failures:
             continue
         refusal: Exception | None = _oversized(scope, outputs[name])
-        for stream_id, expectation in one.expect.items():
+        for stream_id, expectation in sorted(one.expect.items()):
             refusal = refusal or heads.refusal(scope, stream_id, expectation)
         refusal = refusal or repeats.refusal(outputs[name])
         if refusal is not None:

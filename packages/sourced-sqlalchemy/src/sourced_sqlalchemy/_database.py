@@ -36,6 +36,9 @@ __all__ = ["Database", "raw_of"]
 
 _T = TypeVar("_T")
 
+_OLDEST = (3, 35)
+"""The first SQLite that can return what an INSERT or UPDATE wrote."""
+
 _LONGEST_PAUSE = 0.01
 """Seconds between two attempts to begin, at most; short, because SQLite does not queue."""
 
@@ -58,6 +61,11 @@ class Database:
     """One SQLite file, or one database in memory, for all threads of this process."""
 
     def __init__(self, options: Options) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise StoreUnavailableError(
+                f"this Python brings SQLite {sqlite3.sqlite_version}, the store needs "
+                f"{'.'.join(map(str, _OLDEST))} or later: use a newer Python or system"
+            )
         self.options = options
         self._turns = turns_of(options.file)
         self._usage = Usage()
@@ -177,7 +185,7 @@ class Database:
     @property
     def exists(self) -> bool:
         """Whether the file is there."""
-        return self.options.file is None or self.options.file.exists()
+        return self.options.file is None or os.path.exists(self.options.file)  # noqa: PTH110 - whatever is wrong with it, this says False
 
     def close(self) -> None:
         """Close every connection that is not in use; the next use opens new ones."""
@@ -251,7 +259,7 @@ class Database:
     def _open(self, mode: str, timeout: float) -> sqlite3.Connection:
         file = self.options.file
         assert file is not None
-        if not file.parent.is_dir():
+        if not os.path.isdir(file.parent):  # noqa: PTH112 - as above
             raise StoreUnavailableError(
                 f"cannot open {file}: the directory {file.parent} does not exist; make it first"
             )

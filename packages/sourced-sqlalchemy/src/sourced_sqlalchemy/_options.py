@@ -20,7 +20,9 @@ __all__ = ["BUSY_TIMEOUT", "Options", "options_of"]
 BUSY_TIMEOUT: Final = timedelta(seconds=30)
 """How long a transaction waits for those of other processes before it gives up."""
 
+_DRIVERS: Final = ("sqlite", "sqlite+pysqlite")
 _LEVELS: Final = ("OFF", "NORMAL", "FULL", "EXTRA")
+_LONGEST_WAIT: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,8 @@ class Options:
     Attributes:
         file: the absolute path of the database, None for one in memory.
         prefix: of every table's name.
-        synchronous: SQLite's level; FULL loses nothing when the power fails, NORMAL may lose the
-            last moments, neither ever corrupts the file.
+        synchronous: SQLite's level, in capitals; FULL loses nothing when the power fails, NORMAL
+            may lose the last moments, neither ever corrupts the file.
         busy_timeout: how long to wait for another process's transaction.
         max_message_bytes: payload plus meta of one message are refused beyond.
     """
@@ -41,6 +43,18 @@ class Options:
     synchronous: str = "FULL"
     busy_timeout: timedelta = BUSY_TIMEOUT
     max_message_bytes: int = MAX_MESSAGE_BYTES
+
+    def __post_init__(self) -> None:
+        if self.synchronous not in _LEVELS:
+            raise StoreUrlError(
+                f"synchronous={self.synchronous!r} is none of SQLite's levels: {', '.join(_LEVELS)}"
+            )
+        if not timedelta(0) <= self.busy_timeout <= _LONGEST_WAIT:
+            raise StoreUrlError(
+                f"busy_timeout={self.busy_timeout} is negative or more than a day; say 30 seconds"
+            )
+        if self.max_message_bytes < 1:
+            raise StoreUrlError(f"max_message_bytes={self.max_message_bytes} takes no message")
 
     @property
     def name(self) -> str:
@@ -58,12 +72,12 @@ def options_of(url: str, given: Options) -> Options:
         parsed = make_url(url)
     except ArgumentError as error:
         raise StoreUrlError(f"{url!r} is no store URL; write sqlite:///shop.db") from error
-    if parsed.get_backend_name() != "sqlite" or parsed.host or parsed.username:
+    if parsed.drivername not in _DRIVERS or parsed.host or parsed.username:
         raise StoreUrlError(
             f"{parsed.render_as_string()!r} is no SQLite URL; write sqlite:///relative/shop.db, "
             "sqlite:////absolute/shop.db, or sqlite:// for a database in memory"
         )
-    return _checked(replace(given, file=_file_of(parsed), **_queried(parsed.query)))
+    return replace(given, file=_file_of(parsed), **_queried(parsed.query))
 
 
 def _file_of(url: URL) -> Path | None:
@@ -88,20 +102,7 @@ def _queried(query: Mapping[str, Any]) -> dict[str, Any]:
 
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "prefix": str,
-    "synchronous": str,
+    "synchronous": str.upper,
     "busy_timeout": lambda seconds: timedelta(seconds=float(seconds)),
     "max_message_bytes": int,
 }
-
-
-def _checked(options: Options) -> Options:
-    level = options.synchronous.upper()
-    if level not in _LEVELS:
-        raise StoreUrlError(
-            f"synchronous={options.synchronous!r} is none of SQLite's levels: {', '.join(_LEVELS)}"
-        )
-    if options.busy_timeout < timedelta(0):
-        raise StoreUrlError(f"busy_timeout={options.busy_timeout} is negative; say 30 seconds")
-    if options.max_message_bytes < 1:
-        raise StoreUrlError(f"max_message_bytes={options.max_message_bytes} takes no message")
-    return replace(options, synchronous=level)

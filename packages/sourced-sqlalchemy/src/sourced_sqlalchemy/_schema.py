@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import func, insert, inspect, select
+from sqlalchemy import Table, func, inspect, select
 from sqlalchemy.dialects import sqlite
 
 from sourced.errors import SchemaError
@@ -26,16 +26,16 @@ def install(scope: Scope) -> bool:
         SchemaError: the tables are of a newer version.
     """
     tables, connection = scope.tables, scope.connection
-    present = set(inspect(connection).get_table_names())
-    missing = [t for t in tables.metadata.sorted_tables if t.name not in present]
+    missing = _missing(scope)
     if not missing and _version(scope) == VERSION:
         return False
     tables.metadata.create_all(connection, tables=missing, checkfirst=False)
-    _version(scope)
-    counter = sqlite.insert(tables.counters).values(name="epochs", value=0)
-    connection.execute(counter.on_conflict_do_nothing())
-    migration = insert(tables.migrations).values(version=VERSION, applied_at=scope.now)
-    connection.execute(migration)
+    rows = (
+        sqlite.insert(tables.counters).values(name="epochs", value=0),
+        sqlite.insert(tables.migrations).values(version=VERSION, applied_at=scope.now),
+    )
+    for row in rows:
+        connection.execute(row.on_conflict_do_nothing())
     return True
 
 
@@ -45,14 +45,17 @@ def is_installed(scope: Scope) -> bool:
     Raises:
         SchemaError: the tables are of a newer version.
     """
-    if not inspect(scope.connection).has_table(scope.tables.migrations.name):
-        return False
-    return _version(scope) == VERSION
+    return not _missing(scope) and _version(scope) == VERSION
 
 
 def uninstall(scope: Scope) -> None:
     """Drop every table."""
     scope.tables.metadata.drop_all(scope.connection)
+
+
+def _missing(scope: Scope) -> list[Table]:
+    present = set(inspect(scope.connection).get_table_names())
+    return [table for table in scope.tables.metadata.sorted_tables if table.name not in present]
 
 
 def _version(scope: Scope) -> int:

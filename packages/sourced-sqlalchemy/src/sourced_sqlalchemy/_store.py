@@ -90,7 +90,7 @@ def open_store(
     given = Options(
         file=None,
         prefix=prefix,
-        synchronous=synchronous,
+        synchronous=synchronous.upper(),
         busy_timeout=busy_timeout,
         max_message_bytes=max_message_bytes,
     )
