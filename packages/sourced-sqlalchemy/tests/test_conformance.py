@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from sourced._inspect import Inspect
 from sourced._store import Store, Transaction
-from sourced_sqlalchemy import SQLAlchemyStore
-from sourced_testing import conformance
+from sourced_sqlalchemy import SQLAlchemyStore, open_store
+from sourced_testing import FakeClock, conformance
 from sourced_testing.conformance import (
     AckConformance,
     AppendConformance,
@@ -31,6 +35,24 @@ from sourced_testing.conformance import (
     SharedConnectionConformance,
     TransactionConformance,
 )
+
+
+@pytest.fixture
+def store(url: str, clock: FakeClock) -> Iterator[SQLAlchemyStore]:
+    """A store on the file; the suite's crashes are of processes, so nothing need wait for disk."""
+    store = open_store(url, clock=clock, synchronous="OFF")
+    store.install()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def other_store(store: SQLAlchemyStore, url: str, clock: FakeClock) -> Iterator[SQLAlchemyStore]:
+    """A second store on the same file, with connections of its own."""
+    assert store.installed()
+    other = open_store(url, clock=clock, synchronous="OFF")
+    yield other
+    other.close()
 
 
 class TestAck(AckConformance): ...
