@@ -18,6 +18,7 @@ from examples.shop.command_file import read_lines
 from examples.shop.intake import Intake, take_in
 from examples.shop.report import report
 from examples.shop.shop import DEFAULT_STORE, Shop, open_shop
+from sourced.errors import StoreUrlError
 
 COMMANDS = Path(__file__).with_name("commands.jsonl")
 
@@ -25,9 +26,13 @@ COMMANDS = Path(__file__).with_name("commands.jsonl")
 def main() -> int:
     """Run the demonstration; return 0 if its checks passed."""
     given = _arguments()
+    try:
+        shop = open_shop(given.store)
+    except StoreUrlError as error:
+        print(error, file=sys.stderr)
+        return 2
     if given.fresh:
         _forget(given.store)
-    shop = open_shop(given.store)
     try:
         with shop.app:
             shop.install()
@@ -52,10 +57,20 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--store", default=DEFAULT_STORE, help="a URL, or memory:// (%(default)s)")
     parser.add_argument("--commands", type=Path, default=COMMANDS, help="a file of JSON lines")
-    parser.add_argument("--workers", type=int, default=3, help="processes (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of each process (%(default)s)")
+    parser.add_argument("--workers", type=_count, default=3, help="processes (%(default)s)")
+    parser.add_argument("--threads", type=_count, default=1, help="of each process (%(default)s)")
     parser.add_argument("--fresh", action="store_true", help="forget what the store holds, first")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if not given.commands.is_file():
+        parser.error(f"there is no file {given.commands}")
+    return given
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
 
 
 def _intake(shop: Shop, commands: Path) -> Intake:
