@@ -13,7 +13,7 @@ from projects import Project
 from sourced import errors
 from sourced_cli._exit import Code, CommandError, code_of
 
-UNKNOWN = str(uuid4())
+UNKNOWN = "01a20a46-c71e-7000-a431-e51b7f8d3985"
 BROKEN = """
 from sourced import App
 

@@ -173,9 +173,11 @@ class _Explain:
             return f"{safe(pending.worker_name) or 'a worker'} is at this stream"
         if pending.state == "filling":
             return "the group is still being registered"
+        why = "ready, no worker has taken it yet"
         if pending.group not in self._serving():
-            return "no worker runs for this group"
-        return "ready, no worker has taken it yet"
+            why = "no worker runs for this group"
+        _, error = self._failure(pending)
+        return f"{why}; last time{error}" if error else why
 
     def _parked(self, pending: PendingMessage) -> str:
         at, error = self._failure(pending)
