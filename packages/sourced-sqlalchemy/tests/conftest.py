@@ -34,7 +34,7 @@ def url(file: Path) -> str:
 @pytest.fixture
 def store(url: str, clock: FakeClock) -> Iterator[SQLAlchemyStore]:
     """A store on the file, installed and empty; it does not wait for the disk, for speed."""
-    store = open_store(url, clock=clock, synchronous="OFF")
+    store = open_store(url, clock=clock)
     store.install()
     yield store
     store.close()
@@ -44,7 +44,7 @@ def store(url: str, clock: FakeClock) -> Iterator[SQLAlchemyStore]:
 def other_store(store: SQLAlchemyStore, url: str, clock: FakeClock) -> Iterator[SQLAlchemyStore]:
     """A second store on the same file, with connections of its own."""
     assert store.installed()
-    other = open_store(url, clock=clock, synchronous="OFF")
+    other = open_store(url, clock=clock)
     yield other
     other.close()
 

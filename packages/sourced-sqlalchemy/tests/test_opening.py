@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 from sqlalchemy import Connection, create_engine, event, inspect, text
@@ -218,6 +220,19 @@ def test_only_claims_and_heartbeats_do_not_wait_for_the_disk(store: SQLAlchemySt
 def test_the_readers_connection_cannot_write(store: SQLAlchemyStore) -> None:
     with store.connection() as connection, pytest.raises(Exception, match="readonly"):
         connection.execute(text("DELETE FROM sourced_streams"))
+
+
+def test_a_store_that_nobody_closed_closes_with_its_last_reference(url: str) -> None:
+    store = open_store(url)
+    store.install()
+    store.read_all()
+    database, pool = ref(store._database), store._database._reader.pool
+
+    del store
+    gc.collect()
+
+    assert database() is None
+    assert "Connections in pool: 0" in pool.status()
 
 
 # --- files that are not as they should be ---------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Append: heads, expectations, ids, messages, and the deliveries that they cause.
+"""Append: expectations, ids, messages, and the deliveries that they cause.
 
-The transaction has SQLite's write lock, so heads, positions and surrogate keys are read once and
+The transaction has SQLite's write lock, so that positions and surrogate keys are read once and
 counted on from there: nobody else can write until it ends.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 from uuid import UUID
@@ -16,7 +15,6 @@ from uuid import UUID
 from sqlalchemy import (
     Executable,
     Insert,
-    Update,
     bindparam,
     func,
     insert,
@@ -24,19 +22,19 @@ from sqlalchemy import (
     select,
     true,
     union_all,
-    update,
 )
 from sqlalchemy.dialects import sqlite
 
 from sourced._records import NewMessage
-from sourced._store import Appended, Expectation, ExpectedSeq
-from sourced.errors import ConcurrencyError, DuplicateMessageError
+from sourced._store import Appended, Expectation
+from sourced.errors import DuplicateMessageError
+from sourced_sqlalchemy._heads import Heads, read_heads
 from sourced_sqlalchemy._rows import message_row, stored_at
 from sourced_sqlalchemy._scope import AnySelect, Scope, cell, many, rows_of
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Identifier, Moment
 
-__all__ = ["FRESH", "Handled", "Heads", "Repeats", "append", "read_heads", "write"]
+__all__ = ["FRESH", "Handled", "Repeats", "append", "write"]
 
 Handled = Mapping[tuple[str, str], Collection[UUID]]
 """(group, stream) → ids of new messages that the group has handled itself."""
@@ -117,99 +115,7 @@ def _announced(scope: Scope, rows: Sequence[tuple[int, int, int]]) -> set[int]:
     return set(made.scalars())
 
 
-# --- heads ----------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Head:
-    """A stream's surrogate key, 0 before it has one, and its last seq."""
-
-    id: int
-    seq: int
-
-
-class Heads:
-    """The heads of some streams, carried forward while messages are put behind them."""
-
-    def __init__(self, heads: dict[str, Head]) -> None:
-        self._heads = heads
-        self._added: dict[str, list[str]] = {}
-        self._new: set[str] = set()
-
-    def __getitem__(self, stream_id: str) -> Head:
-        return self._heads.get(stream_id) or Head(0, 0)
-
-    def refusal(
-        self, scope: Scope, stream_id: str, expectation: Expectation
-    ) -> ConcurrencyError | None:
-        """Return the error if an expectation does not hold, counting what was put behind."""
-        head = self[stream_id]
-        if head.seq <= expectation.seq:
-            holds = head.seq == expectation.seq or not isinstance(expectation, ExpectedSeq)
-        elif isinstance(expectation, ExpectedSeq):
-            holds = False
-        else:
-            holds = not self._has_since(scope, stream_id, expectation.seq, expectation.types)
-        return None if holds else ConcurrencyError(stream_id, expectation.seq, head.seq)
-
-    def _has_since(self, scope: Scope, stream_id: str, seq: int, types: frozenset[str]) -> bool:
-        head, added = self[stream_id], self._added.get(stream_id, [])
-        first_added = head.seq - len(added) + 1
-        if any(type_ in types for type_ in added[max(0, seq - first_added + 1) :]):
-            return True
-        if seq >= first_added - 1:
-            return False
-        statement = _type_since(scope.tables)
-        found = scope.execute(statement, stream=head.id, seq=seq, types=list(types))
-        return found.first() is not None
-
-    def copy(self) -> Heads:
-        """Return heads that may be carried forward on their own."""
-        return Heads({name: Head(head.id, head.seq) for name, head in self._heads.items()})
-
-    def foresee(self, messages: Iterable[NewMessage]) -> None:
-        """Count messages that are going to be written, for the expectations of later ones."""
-        for message in messages:
-            head = self._heads.setdefault(message.stream_id, Head(0, 0))
-            head.seq += 1
-            self._added.setdefault(message.stream_id, []).append(message.type)
-
-    def make(self, stream_ids: Iterable[str], last: int) -> None:
-        """Give surrogate keys to the streams that have none, counting on from `last`."""
-        for stream_id in stream_ids:
-            head = self._heads.setdefault(stream_id, Head(0, 0))
-            if head.id == 0:
-                last += 1
-                head.id = last
-                self._new.add(stream_id)
-
-    def advance(self, message: NewMessage) -> Head:
-        """Return the head after a message was put behind it."""
-        head = self._heads[message.stream_id]
-        head.seq += 1
-        self._added.setdefault(message.stream_id, []).append(message.type)
-        return head
-
-    def save(self, scope: Scope) -> None:
-        """Write the heads that moved."""
-        new, moved = [], []
-        for stream_id in self._added:
-            head = self._heads[stream_id]
-            if stream_id in self._new:
-                new.append({"id": head.id, "stream_id": stream_id, "seq": head.seq})
-            else:
-                moved.append({"key": head.id, "head": head.seq})
-        scope.execute_many(_insert_streams(scope.tables), new)
-        scope.execute_many(_update_heads(scope.tables), moved)
-
-
-def read_heads(scope: Scope, stream_ids: Iterable[str]) -> Heads:
-    """Read the heads of streams."""
-    wanted, heads = sorted(stream_ids), {}
-    for start in range(0, len(wanted), _CHUNK):
-        rows = scope.execute(_heads(scope.tables), names=wanted[start : start + _CHUNK])
-        heads.update({name: Head(id_, seq) for id_, name, seq in rows})
-    return Heads(heads)
+# --- ids ------------------------------------------------------------------------------------------
 
 
 class Repeats:
@@ -238,27 +144,10 @@ class Repeats:
 
 
 @cache
-def _heads(tables: Tables) -> AnySelect:
-    s = tables.streams.c
-    return select(s.id, s.stream_id, s.seq).where(s.stream_id.in_(many("names")))
-
-
-@cache
 def _last_places(tables: Tables) -> AnySelect:
     position = select(func.coalesce(func.max(tables.messages.c.position), 0)).scalar_subquery()
     stream = select(func.coalesce(func.max(tables.streams.c.id), 0)).scalar_subquery()
     return select(position, stream)
-
-
-@cache
-def _type_since(tables: Tables) -> AnySelect:
-    m = tables.messages.c
-    return (
-        select(m.seq)
-        .where(m.stream == bindparam("stream"), m.seq > bindparam("seq"))
-        .where(m.type.in_(many("types")))
-        .limit(1)
-    )
 
 
 @cache
@@ -272,17 +161,6 @@ def _stored_ids(tables: Tables) -> Executable:
     )
     scheduled = select(w.message_id, literal(""), literal(0), w.type).where(w.message_id.in_(ids))
     return union_all(in_log, scheduled)
-
-
-@cache
-def _insert_streams(tables: Tables) -> Insert:
-    return insert(tables.streams)
-
-
-@cache
-def _update_heads(tables: Tables) -> Update:
-    s = tables.streams.c
-    return update(tables.streams).where(s.id == bindparam("key")).values(seq=bindparam("head"))
 
 
 @cache

@@ -18,7 +18,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sourced.errors import IsolationError, UsageError
-from sourced_sqlalchemy._database import Database, raw_of
+from sourced_sqlalchemy._connections import raw_of
+from sourced_sqlalchemy._database import Database
 from sourced_sqlalchemy._scope import Scope
 from sourced_sqlalchemy._translate import translated
 from sourced_sqlalchemy._verbs import Verbs

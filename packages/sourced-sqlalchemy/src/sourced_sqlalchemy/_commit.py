@@ -19,9 +19,10 @@ from sourced._limits import check_sizes
 from sourced._records import NewMessage
 from sourced._store import Claim, Committed, Connection, Done, Keep, Snapshot, StreamCommit
 from sourced.errors import ClaimLostError, CommitRefusedError, PayloadError, UsageError
-from sourced_sqlalchemy._append import Heads, Repeats, read_heads, write
-from sourced_sqlalchemy._database import raw_of
+from sourced_sqlalchemy._append import Repeats, write
+from sourced_sqlalchemy._connections import raw_of
 from sourced_sqlalchemy._deliveries import next_handled, read_deliveries, save_deliveries
+from sourced_sqlalchemy._heads import Heads, read_heads
 from sourced_sqlalchemy._keys import group_key
 from sourced_sqlalchemy._schedule import insert_scheduled
 from sourced_sqlalchemy._scope import Scope

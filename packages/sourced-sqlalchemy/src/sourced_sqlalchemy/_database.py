@@ -1,46 +1,33 @@
-"""The database file: its connections, how transactions begin on it, and what a fork must not share.
+"""The database: one writer at a time, files that are replaced, and what a fork must not share.
 
 SQLite has one writer at a time. Every writing transaction begins with BEGIN IMMEDIATE, so it has
 the write lock before it reads anything: what it reads cannot change under it, it never has to be
 run again, and stream rows need no locks of their own (I8). A transaction that begins as a reader
 and then writes would instead fail with "database is locked" the moment somebody else wrote.
-
-The driver is kept from beginning transactions by itself (`isolation_level=None`); SQLAlchemy's
-`begin` event does it. Readers and the writer have pools of their own: readers begin DEFERRED on
-connections that cannot write, see the last commit, and in WAL mode neither wait nor hold up.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import random
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 from weakref import WeakSet, finalize
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy import Connection
 
 from sourced.errors import SchemaError, StoreUnavailableError, UsageError
+from sourced_sqlalchemy._connections import Opener, dispose, raw_of
 from sourced_sqlalchemy._options import Options
-from sourced_sqlalchemy._translate import is_busy
 from sourced_sqlalchemy._turns import turns_of
 from sourced_sqlalchemy._usage import Usage
 
-__all__ = ["Database", "raw_of"]
-
-_T = TypeVar("_T")
+__all__ = ["Database"]
 
 _OLDEST = (3, 35)
 """The first SQLite that can return what an INSERT or UPDATE wrote."""
-
-_LONGEST_PAUSE = 0.01
-"""Seconds between two attempts to begin, at most; short, because SQLite does not queue."""
 
 _LONGEST_WAIT_TO_FORK = 5.0
 """Seconds that a fork waits for the transactions of other threads."""
@@ -48,13 +35,6 @@ _LONGEST_WAIT_TO_FORK = 5.0
 _DURABILITY = "sourced_durability"
 
 _log = logging.getLogger("sourced.sqlalchemy")
-
-
-def raw_of(connection: Connection) -> sqlite3.Connection:
-    """Return the driver's own connection."""
-    raw: Any = connection.connection.dbapi_connection
-    assert isinstance(raw, sqlite3.Connection)
-    return raw
 
 
 class Database:
@@ -73,8 +53,9 @@ class Database:
         self._seen: tuple[int, int] | None = None
         self._inner: Connection | None = None
         self._is_reading = False
-        self._reader, self._writer = self._engines()
-        finalize(self, _dispose, self._reader, self._writer)
+        self._opener = Opener(options)
+        self._reader, self._writer = self._opener.engines()
+        finalize(self, dispose, self._reader, self._writer)
         _databases.add(self)
 
     # connections
@@ -173,25 +154,23 @@ class Database:
         return self._inner is not None and raw_of(connection) is raw_of(self._inner)
 
     def create(self) -> None:
-        """Make the file if there is none, in WAL mode, which is a property of the file."""
-        if self.options.file is None:
-            return
-        raw = self._open("rwc", self._timeout)
-        try:
-            self._use_wal(raw)
-        finally:
-            raw.close()
+        """Make the file if there is none."""
+        self._opener.create()
+
+    def begin_writing(self, connection: Connection) -> None:
+        """Begin a transaction with the write lock on a caller's connection."""
+        self._opener.begin_writing(connection)
 
     @property
     def exists(self) -> bool:
         """Whether the file is there."""
-        return self.options.file is None or os.path.exists(self.options.file)  # noqa: PTH110 - whatever is wrong with it, this says False
+        file = self.options.file
+        return file is None or os.path.exists(file)  # noqa: PTH110 - never raises
 
     def close(self) -> None:
         """Close every connection that is not in use; the next use opens new ones."""
         if self.options.file is not None:
-            self._reader.dispose()
-            self._writer.dispose()
+            dispose(self._reader, self._writer)
 
     def begin_fork(self) -> None:
         """Let this process be forked: no other thread is in a transaction, nothing is open."""
@@ -231,94 +210,6 @@ class Database:
         if self._seen != (found.st_dev, found.st_ino):
             self.close()
             self._seen = found.st_dev, found.st_ino
-
-    # engines
-
-    def _engines(self) -> tuple[Engine, Engine]:
-        if self.options.file is None:
-            only = _engine(self._open_in_memory, StaticPool, self.begin_writing)
-            return only, only
-        reader = _engine(self._open_to_read, QueuePool, _begin_reading, pool_size=8)
-        writer = _engine(self._open_to_write, QueuePool, self.begin_writing, pool_size=1)
-        return reader, writer
-
-    def _open_in_memory(self) -> sqlite3.Connection:
-        return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-
-    def _open_to_read(self) -> sqlite3.Connection:
-        raw = self._open("rw", self._timeout)
-        raw.execute("PRAGMA query_only = ON")
-        return raw
-
-    def _open_to_write(self) -> sqlite3.Connection:
-        # It waits in `begin_writing`, more evenly than SQLite's own busy handler would.
-        raw = self._open("rw", timeout=0)
-        self._use_wal(raw)
-        return raw
-
-    def _open(self, mode: str, timeout: float) -> sqlite3.Connection:
-        file = self.options.file
-        assert file is not None
-        if not os.path.isdir(file.parent):  # noqa: PTH112 - as above
-            raise StoreUnavailableError(
-                f"cannot open {file}: the directory {file.parent} does not exist; make it first"
-            )
-        return sqlite3.connect(
-            f"{file.as_uri()}?mode={mode}",
-            uri=True,
-            timeout=timeout,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
-
-    def _use_wal(self, raw: sqlite3.Connection) -> None:
-        def switch() -> str:
-            return str(raw.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-
-        mode = self._patiently(switch)
-        if mode != "wal":
-            raise StoreUnavailableError(
-                f"SQLite cannot keep a write-ahead log for {self.options.name} (it stays in mode "
-                f"{mode!r}): put the file on a local disk"
-            )
-
-    def begin_writing(self, connection: Connection) -> None:
-        """Begin a transaction with the write lock, on this database's connection or a caller's."""
-        raw = raw_of(connection)
-        self._patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
-
-    def _patiently(self, attempt: Callable[[], _T]) -> _T:
-        """Repeat what another process is in the way of, until the busy timeout."""
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                return attempt()
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() >= deadline:
-                    raise
-                time.sleep(random.uniform(0.0002, _LONGEST_PAUSE))
-
-
-def _dispose(*engines: Engine) -> None:
-    for engine in engines:
-        engine.dispose()
-
-
-def _begin_reading(connection: Connection) -> None:
-    raw_of(connection).execute("BEGIN")
-
-
-def _engine(
-    creator: Callable[[], sqlite3.Connection],
-    pool: type[QueuePool | StaticPool],
-    begin: Callable[[Connection], None],
-    pool_size: int = 0,
-) -> Engine:
-    sizes: dict[str, Any] = {"pool_size": pool_size, "max_overflow": -1} if pool_size else {}
-    engine = create_engine("sqlite://", creator=creator, poolclass=pool, **sizes)
-    event.listen(engine, "begin", begin)
-    return engine
 
 
 def _no_file(file: Path) -> SchemaError:

@@ -12,10 +12,11 @@ from sourced._faults import reach
 from sourced._records import NewMessage
 from sourced._store import Appended, UnitOfWork
 from sourced.errors import BusyError, GroupStoppedError, StreamParkedError, UsageError
-from sourced_sqlalchemy._append import Repeats, read_heads, write
+from sourced_sqlalchemy._append import Repeats, write
 from sourced_sqlalchemy._commit import run_sync, save_snapshots
 from sourced_sqlalchemy._deliveries import read_deliveries
 from sourced_sqlalchemy._groups import Group, check_filled, require_group
+from sourced_sqlalchemy._heads import read_heads
 from sourced_sqlalchemy._schedule import insert_scheduled
 from sourced_sqlalchemy._scope import AnySelect, Scope, many
 from sourced_sqlalchemy._settle import Delivery

@@ -23,7 +23,8 @@ from sourced._limits import check_sizes
 from sourced._records import NewMessage, ScheduledMessage
 from sourced._store import Operator, Promoted
 from sourced.errors import SourcedError
-from sourced_sqlalchemy._append import read_heads, write
+from sourced_sqlalchemy._append import write
+from sourced_sqlalchemy._heads import read_heads
 from sourced_sqlalchemy._operations import record
 from sourced_sqlalchemy._rows import schedule_row, waiting
 from sourced_sqlalchemy._scope import AnyRow, AnySelect, Scope, many
