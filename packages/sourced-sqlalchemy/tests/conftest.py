@@ -33,7 +33,7 @@ def url(file: Path) -> str:
 
 @pytest.fixture
 def store(url: str, clock: FakeClock) -> Iterator[SQLAlchemyStore]:
-    """A store on the file, installed and empty; it does not wait for the disk, for speed."""
+    """A store on the file, installed and empty, as it is by default."""
     store = open_store(url, clock=clock)
     store.install()
     yield store
