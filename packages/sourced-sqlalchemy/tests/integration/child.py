@@ -20,6 +20,7 @@ from sourced._faults import injected
 from sourced._ids import new_id
 from sourced._records import ScheduledMessage
 from sourced._store import StreamCommit, UnitOfWork, WorkerInfo
+from sourced.errors import CommitRefusedError
 from sourced_sqlalchemy import SQLAlchemyStore, open_store
 from sourced_testing.conformance._given import message
 
@@ -116,6 +117,25 @@ def crash(url: str, verb: str, point: str) -> None:
     say("survived")
 
 
+def freeze(url: str, point: str) -> None:
+    """Stop, as with SIGSTOP from outside, where told to; go on when continued."""
+    frozen: list[str] = []
+
+    def stop(reached: str) -> None:
+        if reached == point and not frozen:
+            frozen.append(reached)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    store = open_store(url)
+    store.join(WorkerInfo(id="victim"))
+    with injected(stop):
+        try:
+            say(handle(store, "G", "victim"))
+        except CommitRefusedError as refused:
+            say(sorted({type(error).__name__ for error in refused.failures.values()}))
+    say(store.heartbeat("victim"))
+
+
 # --- what several do at once ----------------------------------------------------------------------
 
 
@@ -143,7 +163,7 @@ def work(url: str, group: str) -> None:
 
 
 ROLES: dict[str, Callable[..., None]] = {
-    each.__name__: each for each in (crash, install, write, work)
+    each.__name__: each for each in (crash, freeze, install, write, work)
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from runpy import run_path
 
@@ -14,13 +13,12 @@ import pytest
 from sqlalchemy import text
 
 from sourced._store import WorkerInfo
-from sourced_sqlalchemy import SQLAlchemyStore, open_store
+from sourced_sqlalchemy import SQLAlchemyStore
 from sourced_testing import FakeClock
 from sourced_testing.conformance._given import LEASE, Given, message
 
 CHILD = Path(__file__).with_name("child.py")
 STREAMS = 600
-IMPATIENT = timedelta(seconds=2)
 
 POINTS = [
     ("append", "append.before_commit"),
@@ -41,29 +39,8 @@ POINTS = [
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """A clock that begins at the machine's time, by which the killed process works."""
-    return FakeClock(datetime.now(UTC))
-
-
-@pytest.fixture
-def store(url: str, clock: FakeClock) -> SQLAlchemyStore:
-    """A store with a message in each of many streams, a group, and a table of effects."""
-    store = open_store(url, clock=clock, busy_timeout=IMPATIENT)
-    store.install()
-    store.register("G", ["added"])
-    store.append([message(f"s{number}") for number in range(STREAMS)])
-    with store.transaction() as transaction:
-        transaction.connection.execute(
-            text('CREATE TABLE effects ("group", stream, seq, UNIQUE ("group", stream, seq))')
-        )
-    store.close()
-    return store
-
-
-@pytest.fixture
-def given(store: SQLAlchemyStore, clock: FakeClock) -> Given:
-    return Given(store, clock)
+def given(busy_store: SQLAlchemyStore, clock: FakeClock) -> Given:
+    return Given(busy_store, clock)
 
 
 def crash(url: str, verb: str, point: str) -> None:
@@ -75,7 +52,7 @@ def crash(url: str, verb: str, point: str) -> None:
 
 @pytest.mark.parametrize(("verb", "point"), POINTS)
 def test_what_was_going_on_is_there_whole_or_not_at_all(
-    store: SQLAlchemyStore, given: Given, url: str, verb: str, point: str
+    busy_store: SQLAlchemyStore, given: Given, url: str, verb: str, point: str
 ) -> None:
     """I1, I2, T25: heads are the last seqs, and nothing is pending that no row announces."""
     crash(url, verb, point)
@@ -83,7 +60,7 @@ def test_what_was_going_on_is_there_whole_or_not_at_all(
     log = given.log()
     for stream in {each.stream_id for each in log}:
         seqs = [each.seq for each in log if each.stream_id == stream]
-        assert seqs == list(range(1, store.read_stream(stream, limit=1).head + 1))
+        assert seqs == list(range(1, busy_store.read_stream(stream, limit=1).head + 1))
     assert [each.position for each in log] == list(range(1, len(log) + 1))
     new = {"append.before_commit": 0, "append.after": 3, "notify.lost": 3}.get(point, 0)
     assert len(log) == STREAMS + new
@@ -91,41 +68,41 @@ def test_what_was_going_on_is_there_whole_or_not_at_all(
 
 @pytest.mark.parametrize(("verb", "point"), POINTS)
 def test_nobody_is_held_up_by_the_dead(
-    store: SQLAlchemyStore, given: Given, url: str, verb: str, point: str
+    busy_store: SQLAlchemyStore, given: Given, url: str, verb: str, point: str
 ) -> None:
     """Appends and other streams go on at once; what it held is free after lease + one reap."""
     crash(url, verb, point)
 
-    store.append([message("s0")])
+    busy_store.append([message("s0")])
     held = given.group_status().claimed
     freed = given.lease_over()
 
     assert freed == held
     assert given.group_status().claimed == 0
-    assert store.poll(LEASE).ready == {"G"}
+    assert busy_store.poll(LEASE).ready == {"G"}
 
 
 @pytest.mark.parametrize(("verb", "point"), POINTS)
 def test_every_message_takes_effect_exactly_once(
-    store: SQLAlchemyStore, given: Given, url: str, verb: str, point: str
+    busy_store: SQLAlchemyStore, given: Given, url: str, verb: str, point: str
 ) -> None:
     """T28: what the dead process began is finished by the next, and never done a second time."""
     crash(url, verb, point)
-    before = effects(store)
+    before = effects(busy_store)
 
-    store.register("late", ["added"])
+    busy_store.register("late", ["added"])
     given.lease_over()
-    store.promote_due()
-    handled = {group: work_off(store, group) for group in ("G", "late")}
+    busy_store.promote_due()
+    handled = {group: work_off(busy_store, group) for group in ("G", "late")}
 
     log = Counter((each.stream_id, each.seq) for each in given.log())
     assert set(log.values()) == {1}
-    late = Counter((stream, seq) for group, stream, seq in effects(store) if group == "late")
+    late = Counter((stream, seq) for group, stream, seq in effects(busy_store) if group == "late")
     assert late == log
-    own = Counter((stream, seq) for group, stream, seq in effects(store) if group == "G")
+    own = Counter((stream, seq) for group, stream, seq in effects(busy_store) if group == "G")
     assert own == log
     assert handled["G"] + len(before) == len(log)
-    assert store.inspect.status().deliveries == 0
+    assert busy_store.inspect.status().deliveries == 0
 
 
 def effects(store: SQLAlchemyStore) -> list[tuple[str, str, int]]:
