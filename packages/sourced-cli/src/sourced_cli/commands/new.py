@@ -55,6 +55,6 @@ def new(
         report.answer(data, "\n".join(f"{verb} {safe(folder / file)}" for file in sorted(files)))
         if not dry_run:
             report.note(
-                f"next: cd {name} && python -m pip install -e . --group dev && python -m pytest"
+                f"next: cd {name} && python -m pip install -e '.[test]' && python -m pytest"
             )
             report.note("then: sourced install, sourced workers --drain, sourced lag")
