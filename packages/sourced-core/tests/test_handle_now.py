@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from sourced import (
     Actor,
     App,
+    Batch,
     Command,
     Dispatch,
     ErrorPolicy,
     Event,
+    EventSourcedProjector,
     Settings,
+    StateStoredProjector,
     Unit,
     command,
     event,
@@ -339,6 +342,108 @@ def test_a_unit_starts_again_when_somebody_else_was_first(app_on: AppFactory) ->
 
     assert numbers(app) == [1, 2]
     assert len(runs) == 2
+
+
+def test_a_projector_in_a_unit_does_not_overwrite_what_a_worker_wrote_meanwhile(
+    app_on: AppFactory,
+) -> None:
+    """T59: whatever has a state in a unit rests on what was stored when it was read."""
+    rows: dict[str, int] = {}
+    came: list[bool] = []
+
+    class View(EventSourcedProjector[dict[str, int]], group="View"):
+        def initial_state(self, stream_id: str) -> dict[str, int]:
+            return {"n": 0}
+
+        @event
+        def placed(self, state: dict[str, int], event: Placed) -> None:
+            state["n"] += 1
+            if not came:
+                came.append(True)
+                app.append(Charged(amount=1), to="order-1")
+                app.drain(groups=[View])
+
+        @event
+        def charged(self, state: dict[str, int], event: Charged) -> None:
+            state["n"] += 100
+
+        def sync(self, state: dict[str, int], batch: Batch) -> None:
+            rows[batch.stream_id] = state["n"]
+
+    app = app_on(Order, View)
+
+    Unit(app, Order, View).handle(Place(), to="order-1")
+
+    assert rows == {"order-1": 101}
+
+
+def test_a_state_touched_twice_in_a_unit_is_synced_as_it_was_each_time(
+    app_on: AppFactory,
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Twice(Order, group="Order"):
+        @command
+        def place(self, state: dict[str, int], cmd: Place):  # type: ignore[no-untyped-def]
+            yield Placed(amount=0, number=1)
+            yield Placed(amount=0, number=2)
+
+    class View(StateStoredProjector[dict[str, int]], group="View"):
+        def initial_state(self, stream_id: str) -> dict[str, int]:
+            return {"n": 0}
+
+        def load(self, stream_id: str, connection: object) -> dict[str, int] | None:
+            return None
+
+        @event
+        def placed(self, state: dict[str, int], event: Placed) -> None:
+            state["n"] += 5
+
+        def sync_many(self, states: Sequence[dict[str, int]], batches: Sequence[Batch]) -> None:
+            for state, batch in zip(states, batches, strict=True):
+                seen.append((state["n"], len(batch.events)))
+
+    app = app_on(Twice, View)
+
+    Unit(app, Twice, View).handle(Place(), to="order-1")
+
+    assert seen == [(5, 1), (10, 1)]
+
+
+def test_handling_now_keeps_to_its_timeout_while_it_catches_up(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    class Slow(Order, group="Order"):
+        @command
+        def place(self, state: dict[str, int], cmd: Place):  # type: ignore[no-untyped-def]
+            clock.advance(seconds=1)
+            yield Placed(amount=0, number=state["placed"] + 1)
+
+    app = app_on(Slow)
+    for _ in range(50):
+        app.dispatch(Place(), to="order-1")
+
+    with pytest.raises(BusyError, match="older messages are pending"):
+        app.handle(Place(), to="order-1", timeout=10)
+
+    assert 10 <= len(numbers(app)) <= 20
+
+
+def test_what_was_pending_costs_handling_now_no_second_decision(app_on: AppFactory) -> None:
+    decided: list[int] = []
+
+    class Counting(Order, group="Order"):
+        @command
+        def place(self, state: dict[str, int], cmd: Place):  # type: ignore[no-untyped-def]
+            decided.append(cmd.amount)
+            yield Placed(amount=0, number=state["placed"] + 1)
+
+    app = app_on(Counting)
+    app.dispatch(Place(amount=1), to="order-1")
+
+    app.handle(Place(amount=2), to="order-1")
+
+    assert decided == [1, 2]
 
 
 def test_a_unit_gives_up_after_five_conflicts(app_on: AppFactory) -> None:

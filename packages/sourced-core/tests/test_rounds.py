@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,12 +18,18 @@ from sourced import (
     Command,
     ErrorPolicy,
     Event,
+    Fail,
     Outcomes,
+    Park,
+    Reactor,
+    Retry,
+    Schedule,
     Settings,
     StateStoredProjector,
     Sync,
     command,
     event,
+    on,
     react,
 )
 from sourced._faults import injected
@@ -351,7 +358,146 @@ def test_a_plain_reactor_acknowledges_a_prefix(app_on: AppFactory) -> None:
     assert app.store.inspect.progress("Half", "c-1").seq == 1
 
 
-@pytest.mark.parametrize("answer", [None, [Ack(99)], ["done"], 7], ids=str)
+class UnprintableError(Exception):
+    """Even asking for its text fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text for you")
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnprintableError(), asyncio.CancelledError(), SystemExit(3), GeneratorExit()],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+def test_whatever_a_handler_raises_is_its_messages_failure_and_no_others(
+    app_on: AppFactory, error: BaseException, is_async: bool
+) -> None:
+    """T8, T19: it neither ends the worker nor holds up another stream."""
+    handled: list[str] = []
+
+    def fail_on_bad(event: Added) -> None:
+        if event.meta.stream_id == "bad":
+            raise error
+        handled.append(str(event.meta.stream_id))
+
+    class Plain(Reactor, group="Sink"):
+        @on
+        def see(self, event: Added) -> None:
+            fail_on_bad(event)
+
+    class Async(Reactor, group="Sink"):
+        @on
+        async def see(self, event: Added) -> None:
+            fail_on_bad(event)
+
+    app = app_on(Async if is_async else Plain, settings=Settings(errors=ErrorPolicy(retries=0)))
+    for stream_id in ("a", "bad", "c"):
+        app.append(Added(amount=1, total=1), to=stream_id)
+
+    result = app.drain()
+
+    assert (result.handled, result.parked) == (2, 1)
+    assert sorted(handled) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        None,
+        "park",
+        Park,
+        Retry(),
+        Retry(after=5),  # type: ignore[arg-type]
+        Retry(at=datetime(2030, 1, 1)),  # noqa: DTZ001
+        Retry(after=timedelta.max),
+    ],
+    ids=repr,
+)
+def test_a_policy_that_decides_what_cannot_be_parks_the_stream(
+    app_on: AppFactory, decision: Any
+) -> None:
+    class Sink(Reactor, group="Sink", errors=lambda _failure: decision):
+        @on
+        def see(self, event: Added) -> None:
+            raise ValueError("no")
+
+    app = app_on(Sink)
+    app.append(Added(amount=1, total=1), to="c-1")
+
+    result = app.drain()
+
+    assert result.parked == 1
+
+
+def test_callbacks_are_told_once_however_often_the_commit_is_repeated(
+    app_on: AppFactory,
+) -> None:
+    told: list[int] = []
+    interferences = [3]
+
+    class Moody(Counter, group="Moody"):
+        error_policy = ErrorPolicy(retries=0, on_park=lambda failure: told.append(failure.seq))
+
+        @command
+        def add(self, state: dict[str, int], cmd: Add):  # type: ignore[no-untyped-def]
+            if cmd.amount == 13:
+                raise ValueError("unlucky")
+            yield Added(amount=cmd.amount, total=0)
+
+    app = app_on(Moody)
+    app.dispatch(Add(amount=1), to="c-1")
+    app.dispatch(Add(amount=13), to="c-1")
+
+    def interfere(point: str) -> None:
+        if point == "handle.after_before_commit" and interferences[0]:
+            interferences[0] -= 1
+            app.append(Added(amount=0, total=0), to="c-1")
+
+    with injected(interfere):
+        result = app.drain()
+
+    assert (told, result.parked, result.handled) == ([2], 1, 1)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Schedule(Add(amount=1), "z", after=timedelta.max),
+        Schedule(Add(amount=1), "z", after=5),  # type: ignore[arg-type]
+        Schedule(Add(amount=1), "z", at=datetime(2030, 1, 1)),  # noqa: DTZ001
+        Schedule(Add(amount=1), "z"),
+        Fail(99, ValueError("of another batch")),
+        Fail(1, "oops"),  # type: ignore[arg-type]
+        Ack("x"),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+def test_an_outcome_that_cannot_be_is_the_messages_failure_and_holds_up_no_other(
+    app_on: AppFactory, outcome: Any
+) -> None:
+    class Wrong:
+        group = "Wrong"
+        handles = (Added,)
+        error_policy = ErrorPolicy(retries=0, then="skip")
+
+        def handle_batch(self, batch: Batch) -> Outcomes:
+            return [outcome] if batch.stream_id == "bad" else []
+
+    app = app_on(Wrong())
+    app.append(Added(amount=1, total=1), to="bad")
+    app.append(Added(amount=1, total=1), to="good")
+
+    result = app.drain()
+
+    assert (result.handled, result.skipped) == (1, 1)
+    assert app.groups.status("Wrong").pending == 0
+
+
+@pytest.mark.parametrize("answer", [None, [Ack(99)], ["done"], "done", 7], ids=str)
 def test_a_wrong_answer_of_a_plain_reactor_is_the_messages_failure(
     app_on: AppFactory, answer: Any
 ) -> None:

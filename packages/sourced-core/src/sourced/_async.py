@@ -45,7 +45,7 @@ class AsyncRunner:
         """Await all at the same time; an exception takes its result's place."""
 
         async def together() -> list[Any]:
-            return list(await asyncio.gather(*values, return_exceptions=True))
+            return list(await asyncio.gather(*map(_caught, values)))
 
         return asyncio.run_coroutine_threadsafe(together(), self._running_loop()).result()
 
@@ -68,3 +68,11 @@ class AsyncRunner:
                 )
                 self._thread.start()
             return self._loop
+
+
+async def _caught(value: Awaitable[Any]) -> Any:
+    """Return what was raised: an exit or interrupt that reaches the loop would end it for all."""
+    try:
+        return await value
+    except BaseException as error:  # noqa: BLE001 - raised again, or judged, by who waits
+        return error

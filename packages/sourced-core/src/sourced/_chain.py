@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from sourced._batch import Batch, Page, Remembered
 from sourced._engine import UNREMEMBERED, Engine
 from sourced._messages import Message, decode, encode, stored_types
 from sourced._outcomes import Evolved
-from sourced._plan import Later, Plan, plan_of, sync_together
+from sourced._plan import Plan, sync_together
 from sourced._reader import StoreReader
 from sourced._records import NewMessage, StoredMessage
 from sourced._registry import Registered
@@ -94,6 +95,9 @@ class Chain:
             LoopError: the chain did not come to rest within `max_steps`.
         """
         for message, stream_id in messages:
+            for entry in self._entries:
+                if entry.takes(type(message)):
+                    self._admit_once(entry, stream_id)
             self._queue.append(self._add(encode(message, stream_id)))
         taken = 0
         while self._queue:
@@ -111,7 +115,7 @@ class Chain:
             messages=tuple(step.new for step in self.steps),
             handled={key: frozenset(ids) for key, ids in self._handled.items()},
             expect=dict[str, Expectation](self._expect),
-            schedule=self._engine.scheduled(self._later()),
+            schedule=tuple(later for plan in self._plans for later in plan.schedule),
             sync=self._sync,
             snapshots=tuple(self._snapshots()),
         )
@@ -131,9 +135,9 @@ class Chain:
 
     def _handle(self, entry: Registered, step: Step) -> None:
         stream_id = step.new.stream_id
-        if (entry.group, stream_id) not in self._admitted:
-            self._admit(entry, stream_id)
-            self._admitted.add((entry.group, stream_id))
+        self._admit_once(entry, stream_id)
+        if entry.evolved_types:
+            self._expect_of(stream_id, entry.evolved_types)
         batch = Batch(
             group=entry.group,
             stream_id=stream_id,
@@ -141,17 +145,20 @@ class Chain:
             reader=_OverlayReader(self, entry.group, stream_id),
             head=self._stream(stream_id).end,
         )
-        plan = plan_of(batch, self._engine.handle(entry, [batch])[0])
+        plan = self._engine.plan(batch, self._engine.handle(entry, [batch])[0])
         if plan.failure is not None:
             raise plan.failure[1]
         self._handled.setdefault((entry.group, stream_id), set()).add(step.new.id)
         self._take(entry, plan)
 
+    def _admit_once(self, entry: Registered, stream_id: str) -> None:
+        if (entry.group, stream_id) not in self._admitted:
+            self._admit(entry, stream_id)
+            self._admitted.add((entry.group, stream_id))
+
     def _take(self, entry: Registered, plan: Plan) -> None:
         stream_id = plan.batch.stream_id
         self._plans.append(plan)
-        if plan.expect is not None:
-            self._expect_of(stream_id, plan.expect.types)
         for new in plan.append:
             step = self._add(new)
             self.by_group.setdefault(entry.group, []).append(step)
@@ -172,7 +179,7 @@ class Chain:
         return step
 
     def _expect_of(self, stream_id: str, types: frozenset[str]) -> None:
-        """A decision rests on what was stored when the chain first touched the stream."""
+        """What the chain does rests on what was stored when it first touched the stream."""
         known = self._expect.get(stream_id)
         head = self._stream(stream_id).head
         self._expect[stream_id] = UnlessSince(head, types | (known.types if known else types))
@@ -188,9 +195,6 @@ class Chain:
         return known
 
     # --- what is written --------------------------------------------------------------------------
-
-    def _later(self) -> list[Later]:
-        return [later for plan in self._plans for later in plan.schedule]
 
     def _sync(self, connection: Any) -> None:
         settle = self._engine.runner.settle
@@ -242,7 +246,7 @@ class _OverlayReader:
     def recall(self, role: str, *, below: int | None) -> Remembered | None:
         known = self._chain._states.get((self._group, self._stream_id, role))
         if known is not None:
-            return known if below is None or known.seq < below else None
+            return _own(known) if below is None or known.seq < below else None
         stored = self._chain._stream(self._stream_id).head + 1
         return self._base.recall(role, below=stored if below is None else min(below, stored))
 
@@ -252,3 +256,8 @@ class _OverlayReader:
 
     def connection(self) -> AbstractContextManager[Any]:
         return self._base.connection()
+
+
+def _own(known: Remembered) -> Remembered:
+    """Return a state to go on with; the earlier one is still to be synced as it was then."""
+    return replace(known, state=deepcopy(known.state))

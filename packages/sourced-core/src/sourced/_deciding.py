@@ -22,6 +22,7 @@ from uuid import UUID
 from sourced._batch import Batch
 from sourced._consumer import Stateful, seq_of
 from sourced._evolve import Evolution, evolve
+from sourced._failures import FAILURES
 from sourced._handler_table import Handler
 from sourced._hooks import Hooks
 from sourced._messages import Command, Event, Message, caused_by, decode_new, encode, stored_types
@@ -73,7 +74,7 @@ class Deciding:
             marks = len(self._own), len(self._decided)
             try:
                 await self._handle(message, handled)
-            except Exception as error:  # noqa: BLE001 - it is the message's failure
+            except FAILURES as error:  # it is the message's failure
                 del self._own[marks[0] :], self._decided[marks[1] :]
                 return self._finish(Fail(handled.seq, error))
             self._handled.append(handled)
@@ -175,7 +176,7 @@ class Deciding:
             return [] if failure is None else [failure]
         try:
             hooks = self._hook_outcomes()
-        except Exception as error:  # noqa: BLE001 - without a state for the hooks nothing is kept
+        except FAILURES as error:  # without a state for the hooks nothing is kept
             return [Fail(self._handled[0].seq, error)]
         outcomes: list[Outcome] = []
         last = self._handled[-1]

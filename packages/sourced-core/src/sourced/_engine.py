@@ -13,17 +13,25 @@ from typing import Any
 from sourced._async import AsyncRunner
 from sourced._batch import Batch, Remembered
 from sourced._clock import Clock, ambient_clock
-from sourced._errors_policy import Decision, ErrorPolicy, Failure, Park, Policy
+from sourced._errors_policy import (
+    Decision,
+    ErrorPolicy,
+    Failure,
+    Park,
+    Policy,
+    checked_decision,
+)
+from sourced._failures import FAILURES, safe_repr
 from sourced._messages import Message, decode
 from sourced._outcomes import Evolved, Fail, Outcomes
-from sourced._plan import Later, Plan, plan_of
+from sourced._plan import Plan, plan_of
 from sourced._reader import Prefetched, StoreReader
-from sourced._records import ScheduledMessage, StoredMessage
+from sourced._records import StoredMessage
 from sourced._registry import Registered
 from sourced._settings import Settings
 from sourced._state_cache import StateCache
 from sourced._store import Pending, Store
-from sourced.errors import UsageError
+from sourced.errors import StoreUnavailableError, UsageError
 
 __all__ = ["UNREMEMBERED", "Engine", "logger"]
 
@@ -103,41 +111,35 @@ class Engine:
                 results[n] = result
         return [_outcomes(batch, result) for batch, result in zip(batches, results, strict=True)]
 
-    def plan(self, batch: Batch, outcomes: Outcomes, undecoded: Fail | None) -> Plan:
+    def plan(self, batch: Batch, outcomes: Outcomes, undecoded: Fail | None = None) -> Plan:
         """Fold outcomes into a plan; a message that did not decode fails after all before it."""
         try:
-            plan = plan_of(batch, outcomes)
-        except UsageError as error:  # the reactor asked for something that cannot be
+            plan = plan_of(batch, outcomes, self.store.now)
+        except StoreUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the reactor asked for what cannot be
             return Plan(batch, failure=(batch.messages[0].meta.seq or batch.head, error))
         if plan.failure is None and undecoded is not None:
-            assert isinstance(undecoded.error, Exception)
             plan.failure = (undecoded.seq, undecoded.error)
         return plan
 
     def decide(self, entry: Registered, failure: Failure) -> Decision:
-        """Ask the policy, and tell its callback; a policy that raises parks the stream."""
+        """Ask the policy; one that raises, or decides what cannot be, parks the stream."""
         policy: Policy = entry.setting("error_policy", self.settings.errors)
         try:
-            decision = policy(failure)
+            return checked_decision(policy(failure), self.store.now())
+        except StoreUnavailableError:
+            raise
         except Exception:
             logger.exception("the error policy of group %s failed; parking", entry.group)
             return Park()
+
+    def tell(self, entry: Registered, decision: Decision, failure: Failure) -> None:
+        """Tell the policy's callback what was decided, once it is done."""
+        policy: Policy = entry.setting("error_policy", self.settings.errors)
         told = policy.told(decision) if isinstance(policy, ErrorPolicy) else None
         if told is not None:
             self.call_safely(lambda: told(failure), f"a callback of group {entry.group}")
-        return decision
-
-    def scheduled(self, later: Sequence[Later]) -> tuple[ScheduledMessage, ...]:
-        """Give scheduled messages their due time by the store's clock."""
-        if not later:
-            return ()
-        now = self.store.now()
-        return tuple(
-            ScheduledMessage(
-                message=item.message, due_at=item.asked.at or now + (item.asked.after or now - now)
-            )
-            for item in later
-        )
 
     def remember(
         self, batch: Batch, evolved: Sequence[Evolved], stored: Sequence[StoredMessage]
@@ -163,25 +165,26 @@ class Engine:
         """Call what must not break the engine."""
         try:
             call()
-        except Exception:
+        except FAILURES:
             logger.exception("%s failed", what)
 
 
 def _attempt(handle: Callable[[Batch], Any], batch: Batch) -> Any:
     try:
         return handle(batch)
-    except Exception as error:  # noqa: BLE001 - what user code raises is the message's failure
+    except FAILURES as error:
         return error
 
 
 def _outcomes(batch: Batch, result: Any) -> Outcomes:
     """Return what a reactor asked for; what it raised, or a wrong answer, as a `Fail`."""
-    if isinstance(result, Sequence):
+    if isinstance(result, Sequence) and not isinstance(result, str | bytes):
         return result
-    if isinstance(result, BaseException) and not isinstance(result, Exception):
-        raise result
-    if not isinstance(result, Exception):
+    if not isinstance(result, BaseException):
         result = UsageError(
-            f"handle_batch returned {result!r:.100}; return a list of outcomes, such as [Ack(seq)]"
+            f"handle_batch returned {safe_repr(result)}; "
+            "return a list of outcomes, such as [Ack(seq)]"
         )
+    if not isinstance(result, FAILURES):
+        raise result
     return [Fail(batch.messages[0].meta.seq or batch.head, result)]

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from sourced._failures import safe_repr
 from sourced._messages import Message
+from sourced._moments import due
+from sourced.errors import UsageError
 
 __all__ = [
     "Decision",
@@ -21,6 +24,7 @@ __all__ = [
     "Retry",
     "Skip",
     "Stop",
+    "checked_decision",
     "exponential",
     "failure_record",
     "storable_text",
@@ -136,7 +140,8 @@ class ErrorPolicy:
         if self.then == "stop":
             return Stop(reason=f"{failure.type} failed {failure.attempt} times")
         if self.then == "skip":
-            return Skip(reason=f"failed {failure.attempt} times: {failure.exception!r:.200}")
+            what = safe_repr(failure.exception)
+            return Skip(reason=f"failed {failure.attempt} times: {what}")
         return Park()
 
     def told(self, decision: Decision) -> Callback | None:
@@ -146,6 +151,22 @@ class ErrorPolicy:
         if isinstance(decision, Park):
             return self.on_park
         return self.on_stop if isinstance(decision, Stop) else self.on_skip
+
+
+def checked_decision(decision: object, now: datetime) -> Decision:
+    """Return what a policy decided.
+
+    Raises:
+        UsageError: it is none of the four decisions, or a retry at no sensible moment.
+    """
+    if not isinstance(decision, Retry | Park | Stop | Skip):
+        raise UsageError(
+            f"an error policy returned {safe_repr(decision)}; "
+            "return Retry(after=…), Park(), Stop() or Skip()"
+        )
+    if isinstance(decision, Retry):
+        due(lambda: now, at=decision.at, after=decision.after)
+    return decision
 
 
 def failure_record(failure: Failure, *, worker: str, code_version: str, at: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Sequence
 
 from sourced._chain import Chain
@@ -21,6 +22,7 @@ from sourced.errors import (
 __all__ = ["HandleNow"]
 
 ATTEMPTS = 5
+CATCH_UP = 5  # messages at once; the time is looked at in between
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.1
 
@@ -60,6 +62,7 @@ class HandleNow:
                 conflicts += 1
                 if conflicts == ATTEMPTS:
                     raise
+                self._engine.clock.sleep(random.uniform(0, FIRST_PAUSE * 2**conflicts))
             except BusyError as busy:
                 self._check_time(busy)
                 self.admit(self._registry.of(busy.group), busy.stream_id)
@@ -93,7 +96,13 @@ class HandleNow:
 
     def _catch_up(self, entry: Registered, stream_id: str) -> None:
         with Session(self._engine, self._registry, name="handling now") as session:
-            Round(self._engine, entry, session.worker_id).run(max_streams=1, stream_ids=[stream_id])
+            Round(
+                self._engine,
+                entry,
+                session.worker_id,
+                stopping=self._is_over,
+                max_messages=CATCH_UP,
+            ).run(max_streams=1, stream_ids=[stream_id])
         self._check_time(BusyError(entry.group, stream_id, "pending"))
 
     def _busy(self, group: str, stream_id: str) -> BusyError:
@@ -110,5 +119,8 @@ class HandleNow:
             self._engine.store.reap(lease)
 
     def _check_time(self, busy: BusyError) -> None:
-        if self._engine.clock.monotonic() >= self._deadline:
+        if self._is_over():
             raise busy
+
+    def _is_over(self) -> bool:
+        return self._engine.clock.monotonic() >= self._deadline

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sourced._batch import Batch
+from sourced._failures import FAILURES, safe_repr
 from sourced._messages import encode
+from sourced._moments import due
 from sourced._outcomes import (
     Ack,
     AfterCommit,
@@ -22,19 +26,11 @@ from sourced._outcomes import (
     Sync,
     SyncTogether,
 )
-from sourced._records import NewMessage
+from sourced._records import NewMessage, ScheduledMessage
 from sourced._store import Snapshot
 from sourced.errors import UsageError
 
-__all__ = ["Later", "Plan", "plan_of", "sync_together"]
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """A message to schedule, encoded."""
-
-    message: NewMessage
-    asked: Schedule
+__all__ = ["Plan", "plan_of", "sync_together"]
 
 
 @dataclass(slots=True)
@@ -48,9 +44,9 @@ class Plan:
 
     batch: Batch
     ack_seq: int | None = None
-    failure: tuple[int, Exception] | None = None
+    failure: tuple[int, BaseException] | None = None
     append: list[NewMessage] = field(default_factory=list)
-    schedule: list[Later] = field(default_factory=list)
+    schedule: list[ScheduledMessage] = field(default_factory=list)
     syncs: list[Callable[[Any], object]] = field(default_factory=list)
     together: list[SyncTogether] = field(default_factory=list)
     after: list[Callable[[], object]] = field(default_factory=list)
@@ -81,53 +77,68 @@ class Plan:
         )
 
 
-def plan_of(batch: Batch, outcomes: Outcomes) -> Plan:
+def plan_of(batch: Batch, outcomes: Outcomes, now: Callable[[], datetime]) -> Plan:
     """Fold outcomes up to the last ack that holds; see `_outcomes` for what the order means.
 
-    A message whose outputs do not encode fails with that `PayloadError`; what was handled before it
+    A message whose outputs cannot be stored fails with that error; what was handled before it
     stands.
+
+    Args:
+        batch: what was handled.
+        outcomes: what the reactor asked for.
+        now: the store's time, for what is due so long from now.
+
+    Raises:
+        UsageError: the outcomes make no sense for this batch.
     """
     plan = Plan(batch)
     segment: list[Outcome] = []
     first, last = (batch.messages[n].meta.seq or batch.head for n in (0, -1))
     for outcome in outcomes:
+        if isinstance(outcome, Ack | Fail) and not _is_within(outcome.seq, first, last):
+            raise UsageError(f"{safe_repr(outcome)} is outside of the batch, #{first} to #{last}")
         if isinstance(outcome, Fail):
-            plan.failure = (outcome.seq, _as_exception(outcome.error))
+            plan.failure = (outcome.seq, _as_failure(outcome.error))
             return plan
         if not isinstance(outcome, Ack):
             segment.append(outcome)
-        elif not first <= outcome.seq <= last:
-            raise UsageError(f"{outcome!r} is outside of the batch, #{first} to #{last}")
-        elif not _close(plan, segment, outcome.seq):
+        elif not _close(plan, segment, outcome.seq, now):
             return plan
         else:
             segment = []
     if plan.ack_seq is None or segment:
-        _close(plan, segment, last if plan.ack_seq is None else plan.ack_seq)
+        _close(plan, segment, last if plan.ack_seq is None else plan.ack_seq, now)
     return plan
 
 
-def _close(plan: Plan, segment: list[Outcome], seq: int) -> bool:
-    """Take a segment into the plan; False if its outputs do not encode."""
+def _is_within(seq: object, first: int, last: int) -> bool:
+    return isinstance(seq, int) and first <= seq <= last
+
+
+def _close(plan: Plan, segment: list[Outcome], seq: int, now: Callable[[], datetime]) -> bool:
+    """Take a segment into the plan; False if its outputs cannot be stored."""
     try:
-        encoded = [
-            (outcome, outcome.encoded or encode(outcome.message, outcome.to))
-            for outcome in segment
-            if isinstance(outcome, Append | Schedule)
-        ]
-    except Exception as error:  # noqa: BLE001 - whatever a codec raises, the message fails
+        appended = [_encoded(each) for each in segment if isinstance(each, Append)]
+        scheduled = [_scheduled(each, now) for each in segment if isinstance(each, Schedule)]
+    except FAILURES as error:  # the message at `seq` made something that cannot be stored
         plan.failure = (seq, error)
         return False
-    for outcome, message in encoded:
-        if isinstance(outcome, Schedule):
-            plan.schedule.append(Later(message, outcome))
-        else:
-            plan.append.append(message)
+    plan.append += appended
+    plan.schedule += scheduled
     for rest in segment:
         if not isinstance(rest, Append | Schedule):
             _take(plan, rest)
     plan.ack_seq = seq
     return True
+
+
+def _encoded(outcome: Append | Schedule) -> NewMessage:
+    return outcome.encoded or encode(outcome.message, outcome.to)
+
+
+def _scheduled(outcome: Schedule, now: Callable[[], datetime]) -> ScheduledMessage:
+    due_at = due(now, at=outcome.at, after=outcome.after)
+    return ScheduledMessage(message=_encoded(outcome), due_at=due_at)
 
 
 def _take(plan: Plan, outcome: Outcome) -> None:
@@ -146,7 +157,7 @@ def _take(plan: Plan, outcome: Outcome) -> None:
             plan.snapshot = outcome
         case _:
             raise UsageError(
-                f"handle_batch returned {outcome!r}, which is no outcome: "
+                f"handle_batch returned {safe_repr(outcome)}, which is no outcome: "
                 "return Append, Schedule, Sync, AfterCommit, Ack or Fail"
             )
 
@@ -157,18 +168,28 @@ def _stricter(one: Expect | None, other: Expect) -> Expect:
     return Expect(min(one.seq, other.seq), one.types | other.types)
 
 
-def _as_exception(error: BaseException) -> Exception:
-    if isinstance(error, Exception):
+def _as_failure(error: object) -> BaseException:
+    if isinstance(error, FAILURES):
         return error
-    raise error  # a KeyboardInterrupt is no failure of the message
+    if isinstance(error, BaseException):  # a KeyboardInterrupt is no failure of the message
+        raise error
+    raise UsageError(f"Fail needs the exception that was raised, got {safe_repr(error)}")
 
 
 def sync_together(plans: Sequence[Plan]) -> list[Callable[[Any], object]]:
-    """Join the syncs of several streams that belong together, in order of first appearance."""
-    joined: dict[int, tuple[SyncTogether, list[Any]]] = {}
+    """Join the syncs of several streams that belong together, in order of first appearance.
+
+    A stream that comes twice, as it may in a unit, is synced in a second call: each call holds a
+    stream once, with its state as of then.
+    """
+    joined: dict[tuple[int, int], tuple[SyncTogether, list[Any]]] = {}
+    times: Counter[tuple[int, str]] = Counter()
     for plan in plans:
         for outcome in plan.together:
-            joined.setdefault(id(outcome.key), (outcome, []))[1].append(outcome.item)
+            seen = (id(outcome.key), plan.batch.stream_id)
+            call = (id(outcome.key), times[seen])
+            times[seen] += 1
+            joined.setdefault(call, (outcome, []))[1].append(outcome.item)
     return [_call(first, items) for first, items in joined.values()]
 
 

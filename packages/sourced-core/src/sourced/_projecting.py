@@ -15,6 +15,7 @@ from typing import Any
 from sourced._batch import Batch
 from sourced._consumer import Stateful, seq_of
 from sourced._evolve import Evolution, evolve, own_copy
+from sourced._failures import FAILURES
 from sourced._messages import Message
 from sourced._outcomes import Ack, Evolved, Fail, Outcome, Outcomes
 from sourced._reactions import run_reaction
@@ -54,7 +55,7 @@ class Projecting:
                 self._evolve(state, message)
                 self._reactions.append(await self._react(state.state, message))
             return self._outcomes(state, self._batch)
-        except Exception as error:  # noqa: BLE001 - what user code raises is the message's failure
+        except FAILURES as error:  # what user code raises is the message's failure
             done = len(self._reactions)
             return self._failed_at(min(done, len(self._batch.messages) - 1), error)
 
@@ -73,7 +74,7 @@ class Projecting:
             self._batch,
         )
 
-    def _failed_at(self, count: int, error: Exception) -> Outcomes:
+    def _failed_at(self, count: int, error: BaseException) -> Outcomes:
         """Return what a batch of the first `count` messages gives, and the failure of the next."""
         messages = self._batch.messages
         failure = Fail(seq_of(messages[count], self._batch.head), error)
@@ -85,7 +86,7 @@ class Projecting:
             for message in before.messages:
                 self._evolve(state, message)
             return [*self._outcomes(state, before), failure]
-        except Exception as second:  # noqa: BLE001 - the store, or a handler that is not pure
+        except FAILURES as second:  # the store, or a handler that is not pure
             return [Fail(seq_of(messages[0], self._batch.head), second)]
 
     def _outcomes(self, state: Evolution, batch: Batch) -> list[Outcome]:

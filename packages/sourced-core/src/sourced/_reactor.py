@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from sourced._batch import Batch
 from sourced._consumer import Consumer, seq_of
+from sourced._failures import FAILURES
 from sourced._handler_table import Handler, Kind
 from sourced._messages import Message
 from sourced._outcomes import Ack, Fail, Outcome, Outcomes, Sync
@@ -80,7 +81,7 @@ class Reactor(Consumer):
             seq = seq_of(message, batch.head)
             try:
                 outcomes += await self._outcomes_of(message, batch)
-            except Exception as error:  # noqa: BLE001 - it is the message's failure
+            except FAILURES as error:  # it is the message's failure
                 return [*outcomes, Fail(seq, error)]
             outcomes.append(Ack(seq))
         return outcomes

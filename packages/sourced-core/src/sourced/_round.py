@@ -26,7 +26,7 @@ from sourced._faults import reach
 from sourced._plan import Plan, sync_together
 from sourced._reader import Prefetched
 from sourced._registry import Registered
-from sourced._settling import STORE_PAUSE, FollowUp, Settling
+from sourced._settling import STORE_PAUSE, FollowUp, Settling, no_follow_up
 from sourced._store import (
     Claim,
     Committed,
@@ -57,12 +57,16 @@ CONFLICT_PAUSE = timedelta(seconds=1)
 SHORT_HISTORY = 100
 
 
-class _TogetherFailedError(Exception):
-    """A sync over several streams raised; anything else that a commit raises is the store's."""
+class _SyncFailedError(Exception):
+    """A sync raised what the store itself says of a commit; it is the message's failure."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
+
+
+class _TogetherFailedError(_SyncFailedError):
+    """A sync over several streams raised; anything else that a commit raises is the store's."""
 
 
 class Round:
@@ -75,12 +79,16 @@ class Round:
         worker_id: str,
         *,
         stopping: Callable[[], bool] = lambda: False,
+        max_messages: int | None = None,
     ) -> None:
         self._engine = engine
         self._store = engine.store
         self._entry = entry
         self._worker = worker_id
         self._stopping = stopping
+        self._max_messages = max_messages or entry.setting(
+            "max_messages", engine.settings.max_messages
+        )
         self._held: dict[str, Claim] = {}
         self.result = Tally()
         self._settling = Settling(engine, entry, worker_id, self.result)
@@ -121,9 +129,7 @@ class Round:
     def _read(
         self, claims: Sequence[Claim], limits: ReadLimits | None = None
     ) -> tuple[list[Pending], dict[str, Prefetched]]:
-        limits = limits or ReadLimits(
-            messages=self._entry.setting("max_messages", self._engine.settings.max_messages)
-        )
+        limits = limits or ReadLimits(messages=self._max_messages)
         tails = self._tails(claims)
         pendings = self._store.read_pending(
             claims, known_types=self._entry.types, limits=limits, tails=tails
@@ -248,8 +254,11 @@ class Round:
         settle = self._engine.runner.settle
 
         def sync(connection: Any) -> None:
-            for run in plan.syncs:
-                settle(run(connection))
+            try:
+                for run in plan.syncs:
+                    settle(run(connection))
+            except (ClaimLostError, ConcurrencyError) as error:  # the user's, not this commit's
+                raise _SyncFailedError(error) from error
 
         expect: dict[str, Expectation] = {}
         if plan.expect is not None:
@@ -259,13 +268,13 @@ class Round:
             ack_seq=plan.ack_seq,
             then=then,
             append=tuple(plan.append),
-            schedule=self._engine.scheduled(plan.schedule),
+            schedule=tuple(plan.schedule),
             expect=expect,
             sync=sync if plan.syncs else None,
             snapshot=plan.snapshot_to_store,
         )
 
-    def _committed(self, plan: Plan, committed: Committed, follow_up: FollowUp | None) -> None:
+    def _committed(self, plan: Plan, committed: Committed, follow_up: FollowUp) -> None:
         stream_id = plan.batch.stream_id
         kept = committed.kept.get(stream_id)
         if kept is None:
@@ -277,8 +286,7 @@ class Round:
         stored = [message for message in committed.messages if message.id in mine]
         self._engine.after_commit(self._entry.group, plan.after)
         self._engine.remember(plan.batch, plan.evolved, stored)
-        if follow_up is not None:
-            follow_up()
+        follow_up()
 
     def _commit_one(self, commit: StreamCommit) -> None:
         """Commit an ack without a batch; a claim that was lost is dropped."""
@@ -299,19 +307,25 @@ class Round:
     # --- what is refused --------------------------------------------------------------------------
 
     def _refused(self, plan: Plan, error: Exception) -> None:
+        """Go on with a stream whose commit was refused."""
         stream_id = plan.batch.stream_id
         if isinstance(error, ClaimLostError):
             self._log_lost(self._held.pop(stream_id), error)
-        elif isinstance(error, ConcurrencyError):
+            return
+        if isinstance(error, ConcurrencyError):
             self._again(stream_id)
-        elif isinstance(error, StoreUnavailableError):
+            return
+        if isinstance(error, StoreUnavailableError):
             self._give_back_later(stream_id)
-        elif plan.handled > 1:
+            return
+        if plan.handled > 1:
             self._stepwise(self._held[stream_id])
-        else:
-            plan.ack_seq = None
-            plan.failure = (plan.batch.messages[0].meta.seq or plan.batch.head, error)
-            self._settle_unhandled(plan)
+            return
+        if isinstance(error, _SyncFailedError):
+            error = error.error
+        plan.ack_seq = None
+        plan.failure = (plan.batch.messages[0].meta.seq or plan.batch.head, error)
+        self._settle_unhandled(plan)
 
     def _again(self, stream_id: str) -> None:
         """Handle one stream on fresh state until nobody interferes; no attempt is counted."""
@@ -353,8 +367,7 @@ class Round:
     def _stepwise(self, claim: Claim) -> None:
         """Handle message by message, each committed, so that the one that fails is known."""
         stream_id = claim.stream_id
-        bound = self._entry.setting("max_messages", self._engine.settings.max_messages)
-        for left in range(bound - 1, -1, -1):
+        for left in range(self._max_messages - 1, -1, -1):
             pendings, _ = self._read([self._held[stream_id]], ReadLimits(messages=1))
             if not self._is_ready(pendings[0]):
                 return
@@ -368,7 +381,7 @@ class Round:
     def _step(self, plan: Plan, *, last: bool) -> bool:
         """Commit one message; True if the claim is kept for the next."""
         stream_id = plan.batch.stream_id
-        then, follow_up = self._settling.then(plan) if last else (Keep(), None)
+        then, follow_up = self._settling.then(plan) if last else (Keep(), no_follow_up)
         try:
             committed = self._send([plan], [then])
         except CommitRefusedError as refused:
@@ -391,7 +404,6 @@ class Round:
         return True
 
     def _settle_undecoded(self, pending: Pending, error: BaseException) -> None:
-        assert isinstance(error, Exception)
         claim = pending.claim
         self._give_up(claim.stream_id, *self._settling.undecoded(claim, pending.messages[0], error))
 
@@ -418,7 +430,7 @@ class Round:
         record = page.messages[0] if page.messages else None
         self._give_up(claim.stream_id, *self._settling.park(claim, record, error))
 
-    def _give_up(self, stream_id: str, then: Then, follow_up: FollowUp | None = None) -> None:
+    def _give_up(self, stream_id: str, then: Then, follow_up: FollowUp = no_follow_up) -> None:
         """Let go of a stream of which nothing was handled."""
         claim = self._held.pop(stream_id)
         try:
@@ -431,8 +443,7 @@ class Round:
         except ClaimLostError as error:
             self._log_lost(claim, error)
             return
-        if follow_up is not None:
-            follow_up()
+        follow_up()
 
     def _give_back_later(self, stream_id: str, after: timedelta = STORE_PAUSE) -> None:
         self._give_up(stream_id, Retry(after=after, counts=False))

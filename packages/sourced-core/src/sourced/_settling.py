@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from sourced import _errors_policy as policy
 from sourced._engine import Engine, logger
 from sourced._errors_policy import Failure, failure_record
+from sourced._failures import safe_repr
 from sourced._plan import Plan
 from sourced._records import StoredMessage
 from sourced._registry import Registered
@@ -15,14 +17,12 @@ from sourced._store import Claim, Done, Operator, Park, Release, Retry, Then
 from sourced._tally import Tally
 from sourced.errors import (
     BusyError,
-    ClaimLostError,
-    ConcurrencyError,
     NotFoundError,
     StoreUnavailableError,
     WorkerDiedError,
 )
 
-__all__ = ["STORE_PAUSE", "FollowUp", "Settling"]
+__all__ = ["STORE_PAUSE", "FollowUp", "Settling", "no_follow_up"]
 
 STORE_PAUSE = timedelta(seconds=1)
 DEFAULT_RETRIES = 5
@@ -39,10 +39,10 @@ class Settling:
         self._worker = worker_id
         self._tally = tally
 
-    def then(self, plan: Plan) -> tuple[Then, FollowUp | None]:
+    def then(self, plan: Plan) -> tuple[Then, FollowUp]:
         """Decide what becomes of the rest of a stream, and what to do once that is committed."""
         if plan.failure is None:
-            return Done(), None
+            return Done(), no_follow_up
         seq, error = plan.failure
         message = next((m for m in plan.batch.messages if m.meta.seq == seq), None)
         return self.decide(
@@ -59,37 +59,34 @@ class Settling:
         )
 
     def undecoded(
-        self, claim: Claim, record: StoredMessage, error: Exception
-    ) -> tuple[Then, FollowUp | None]:
+        self, claim: Claim, record: StoredMessage, error: BaseException
+    ) -> tuple[Then, FollowUp]:
         """Decide about a message that does not decode."""
         return self.decide(self._failure(claim, record, error))
 
-    def decide(self, failure: Failure) -> tuple[Then, FollowUp | None]:
-        """Ask the policy; trouble of the store is no attempt of the message and asks nobody."""
-        if isinstance(failure.exception, StoreUnavailableError | ConcurrencyError | ClaimLostError):
-            return Retry(after=STORE_PAUSE, counts=False), None
+    def decide(self, failure: Failure) -> tuple[Then, FollowUp]:
+        """Ask the policy; trouble of the store is no attempt of the message and asks nobody.
+
+        Nothing is counted, logged or told before the decision is carried out: it may be decided
+        again on fresh state.
+        """
+        if isinstance(failure.exception, StoreUnavailableError):
+            return Retry(after=STORE_PAUSE, counts=False), no_follow_up
         decision = self._engine.decide(self._entry, failure)
-        self._log(failure, decision)
-        match decision:
-            case policy.Retry(at=at, after=after):
-                self._tally.retried += 1
-                return Retry(at=at, after=after, error=self._record(failure)), None
-            case policy.Park():
-                return self._parked(failure)
-            case policy.Stop(reason=reason):
-                self._tally.stopped += 1
-                return Release(), lambda: self._stop(failure, reason)
-            case policy.Skip(reason=reason):
-                self._tally.skipped += 1
-                return Release(), lambda: self._skip(failure, reason)
+        then: Then = Release()
+        if isinstance(decision, policy.Retry):
+            then = Retry(at=decision.at, after=decision.after, error=self._record(failure))
+        elif isinstance(decision, policy.Park):
+            then = Park(error=self._record(failure))
+        return then, partial(self._carried_out, failure, decision)
 
     def park(
         self, claim: Claim, record: StoredMessage | None, error: Exception
-    ) -> tuple[Then, FollowUp | None]:
+    ) -> tuple[Then, FollowUp]:
         """Set a stream aside without asking: no policy can help."""
         failure = self._failure(claim, record, error)
-        self._log(failure, policy.Park())
-        return self._parked(failure)
+        then = Park(error=self._record(failure))
+        return then, partial(self._carried_out, failure, policy.Park())
 
     def killer(self, claim: Claim) -> WorkerDiedError | None:
         """Return the error of a suspect whose next message has killed its process too often."""
@@ -99,7 +96,7 @@ class Settling:
             return None
         return WorkerDiedError(claim.group, claim.stream_id, claim.attempts - 1)
 
-    def _failure(self, claim: Claim, record: StoredMessage | None, error: Exception) -> Failure:
+    def _failure(self, claim: Claim, record: StoredMessage | None, error: BaseException) -> Failure:
         return Failure(
             exception=error,
             message=None,
@@ -111,10 +108,6 @@ class Settling:
             attempt=claim.attempts,
         )
 
-    def _parked(self, failure: Failure) -> tuple[Then, FollowUp | None]:
-        self._tally.parked += 1
-        return Park(error=self._record(failure)), self._trip_breaker
-
     def _record(self, failure: Failure) -> str:
         return failure_record(
             failure,
@@ -124,6 +117,22 @@ class Settling:
         )
 
     # --- what follows -----------------------------------------------------------------------------
+
+    def _carried_out(self, failure: Failure, decision: policy.Decision) -> None:
+        self._log(failure, decision)
+        match decision:
+            case policy.Retry():
+                self._tally.retried += 1
+            case policy.Park():
+                self._tally.parked += 1
+                self._trip_breaker()
+            case policy.Stop(reason=reason):
+                self._tally.stopped += 1
+                self._stop(failure, reason)
+            case policy.Skip(reason=reason):
+                self._tally.skipped += 1
+                self._skip(failure, reason)
+        self._engine.tell(self._entry, decision, failure)
 
     def _trip_breaker(self) -> None:
         settings = self._engine.settings
@@ -138,11 +147,11 @@ class Settling:
             )
 
     def _stop(self, failure: Failure, reason: str) -> None:
-        why = reason or f"{failure.type} failed: {failure.exception!r:.200}"
+        why = reason or f"{failure.type} failed: {safe_repr(failure.exception)}"
         self._engine.store.stop(self._entry.group, by=Operator(actor=self._worker, reason=why))
 
     def _skip(self, failure: Failure, reason: str) -> None:
-        why = reason or f"failed: {failure.exception!r:.200}"
+        why = reason or f"failed: {safe_repr(failure.exception)}"
         try:
             self._engine.store.skip(
                 self._entry.group,
@@ -161,7 +170,7 @@ class Settling:
             failure.seq,
             failure.type,
             failure.attempt,
-            policy.storable_text(repr(failure.exception), 500),
+            policy.storable_text(safe_repr(failure.exception, 500), 500),
             type(decision).__name__.lower(),
             extra={
                 "group": failure.group,
@@ -171,3 +180,7 @@ class Settling:
                 "worker": self._worker,
             },
         )
+
+
+def no_follow_up() -> None:
+    """Follows what needs no follow-up."""
