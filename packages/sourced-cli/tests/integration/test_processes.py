@@ -88,7 +88,8 @@ def dispatch(project: Project, code: str) -> None:
 
 
 def env(project: Project) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(project.folder)}
+    path = [str(project.folder), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def state_of(project: Project, database: str) -> tuple[int, int]:
