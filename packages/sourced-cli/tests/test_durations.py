@@ -45,6 +45,8 @@ def test_a_moment_names_its_zone() -> None:
     ("seconds", "text"),
     [
         (0, "0ms"),
+        (-0.0, "0ms"),
+        (-5, "0ms"),
         (0.25, "250ms"),
         (3.14, "3.1s"),
         (41, "41s"),

@@ -46,7 +46,7 @@ def moment_of(text: str) -> datetime:
 def shown(seconds: float) -> str:
     """Return a duration in at most two units, such as `41m12s`."""
     if seconds < 1:
-        return f"{max(seconds, 0) * 1000:.0f}ms"
+        return f"{max(0.0, seconds) * 1000:.0f}ms"  # this way round, -0.0 loses its sign
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = int(seconds)
