@@ -27,6 +27,8 @@ from sourced import (
 )
 from sourced._messages import encode, with_meta
 from sourced._records import NewMessage
+from sourced._round import Round
+from sourced._session import Session
 from sourced.errors import (
     ConcurrencyError,
     DuplicateMessageError,
@@ -605,6 +607,44 @@ def test_draining_in_several_threads_handles_each_message_once(app_on: AppFactor
     greeted = [m for m in app.read_stream("greeter") if isinstance(m, Greeted)]
     assert sorted(int(m.name) for m in greeted) == list(range(60))
     assert result.handled == 180
+
+
+def test_slow_streams_are_handled_at_the_same_time_by_the_threads(app_on: AppFactory) -> None:
+    """Four streams and four threads: each handler waits until all four are at work."""
+    together = threading.Barrier(4)
+
+    class Slow(Reactor, group="Slow"):
+        @on
+        def see(self, event: Started) -> None:
+            together.wait(10)
+
+    app = app_on(Slow)
+    for n in range(4):
+        app.append(Started(), to=f"p-{n}")
+
+    result = app.drain(threads=4)
+
+    assert (result.handled, result.failed) == (4, 0)
+
+
+def test_what_does_not_fit_the_budget_is_left_to_other_threads(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    class Slow(Reactor, group="Slow"):
+        @on
+        def see(self, event: Started) -> None:
+            clock.advance(seconds=1)
+
+    app = app_on(Slow)
+    for n in range(4):
+        app.append(Started(), to=f"p-{n}")
+    engine, registry = app.ready()
+    with Session(engine, registry) as session:
+        result = Round(engine, app.registered(Slow), session.worker_id).run()
+
+    left = app.store.inspect.deliveries(group="Slow")
+    assert (result.claimed, result.handled) == (1, 1)
+    assert [(d.state, d.attempts) for d in left] == [("ready", 0)] * 3
 
 
 def test_drain_stops_between_streams_when_told(app_on: AppFactory) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sourced._engine import Engine
+from sourced._pace import pace_of
 from sourced._registry import Registered, Registry
 from sourced._round import Round
 from sourced._session import Session
@@ -93,6 +94,7 @@ class _Pass:
         self._session = session
         self._entries = entries
         self._stopping = stopping
+        self._paces = {entry.group: pace_of(engine, entry) for entry in entries}
 
     def __call__(self, offset: int) -> Tally:
         total = Tally()
@@ -102,9 +104,16 @@ class _Pass:
         while found and not self._stopping():
             found = False
             for entry in turn:
-                result = Round(
-                    self._engine, entry, self._session.worker_id, stopping=self._stopping
-                ).run()
+                result = self._round(entry)
                 found = found or result.claimed > 0
                 total.add(result)
         return total
+
+    def _round(self, entry: Registered) -> Tally:
+        pace, clock = self._paces[entry.group], self._engine.clock
+        began = clock.monotonic()
+        result = Round(self._engine, entry, self._session.worker_id, stopping=self._stopping).run(
+            max_streams=pace.streams
+        )
+        pace.took(result.claimed, clock.monotonic() - began)
+        return result

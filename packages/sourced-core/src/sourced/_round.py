@@ -122,9 +122,9 @@ class Round:
             return
         pendings, tails = self._read(claims)
         waiting = [(p, tails.get(p.claim.stream_id)) for p in pendings if self._is_ready(p)]
-        while waiting and not self._stopping():
-            plans, waiting = self._handle_some(waiting)
-            self._commit(plans)
+        plans, left = self._handle_some(waiting)
+        self._commit(plans)
+        self.result.claimed -= len(left)  # given back untouched, for whoever has time for them
 
     def _read(
         self, claims: Sequence[Claim], limits: ReadLimits | None = None
@@ -178,7 +178,7 @@ class Round:
     def _handle_some(
         self, waiting: list[tuple[Pending, Prefetched | None]]
     ) -> tuple[list[Plan], list[tuple[Pending, Prefetched | None]]]:
-        """Handle streams until the budget is used up; what is left waits for the next commit."""
+        """Handle streams until the budget is used up; return what is left, too."""
         if getattr(self._entry.reactor, "handles_concurrently", False):
             return self._handle(waiting), []
         clock, budget = self._engine.clock, self._engine.settings.batch_budget.total_seconds()

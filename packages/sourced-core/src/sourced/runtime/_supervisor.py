@@ -40,13 +40,12 @@ from typing import Any
 from sourced._app import App
 from sourced._drain import drain_in
 from sourced._engine import Engine, logger
-from sourced._registry import Registered
+from sourced._pace import Pace, pace_of
 from sourced._round import Round
 from sourced._session import Session
 from sourced._tally import Tally
 from sourced.errors import UsageError
 from sourced.runtime._housekeeper import Housekeeper
-from sourced.runtime._pace import Pace
 from sourced.runtime._presence import Presence
 from sourced.runtime._queue import WorkQueue
 from sourced.runtime._troubles import Troubles
@@ -145,7 +144,7 @@ class Supervisor:
             SchemaError: it is not installed.
         """
         engine, _ = self._begin()
-        paces = {name: self._pace(engine, entry) for name, entry in self._entries.items()}
+        paces = {name: pace_of(engine, entry) for name, entry in self._entries.items()}
 
         def duties(presence: Presence) -> list[Duty]:
             house = Housekeeper(engine, self._queue, self._troubles, presence, self._stopping)
@@ -286,11 +285,6 @@ class Supervisor:
     def _count(self, result: Tally) -> None:
         with self._lock:
             self._tally.add(result)
-
-    def _pace(self, engine: Engine, entry: Registered) -> Pace:
-        settings = engine.settings
-        bound = entry.setting("max_streams", settings.max_streams)
-        return Pace(bound=bound, budget=settings.batch_budget.total_seconds())
 
 
 def _leave(presence: Presence, patience: float | None) -> None:
