@@ -260,9 +260,9 @@ def test_a_dispatch_for_later_is_scheduled() -> None:
         ),
         (
             lambda: Dispatch(SendMail(product_id="a"), at=datetime(2030, 1, 1)),  # noqa: DTZ001
-            "no time zone",
+            "aware datetime",
         ),
-        (lambda: Dispatch(SendMail(product_id="a"), after=3), "give a timedelta"),  # type: ignore[arg-type]
+        (lambda: Dispatch(SendMail(product_id="a"), after=3), "must be a timedelta"),  # type: ignore[arg-type]
         (lambda: "text", "yield messages, or Dispatch"),
         (lambda: [SendMail(product_id="a")], "yield from"),
         (lambda: None, "yield messages"),

@@ -10,6 +10,8 @@ from typing import Protocol
 __all__ = ["Clock", "SystemClock", "ambient_clock", "from_micros", "to_micros"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime.min.replace(tzinfo=UTC) - _EPOCH
+_LAST = datetime.max.replace(tzinfo=UTC) - _EPOCH
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -53,11 +55,15 @@ def to_micros(moment: datetime) -> int:
     """Return whole microseconds since 1970-01-01 UTC, exact for the years 1 to 9999.
 
     Raises:
-        ValueError: the datetime is naive.
+        ValueError: the datetime is naive, or in UTC not within those years: `from_micros` could
+            not return it.
     """
     if moment.tzinfo is None:
         raise ValueError(f"expected an aware datetime, got the naive {moment!r}")
-    return (moment - _EPOCH) // _MICROSECOND
+    since = moment - _EPOCH
+    if not _FIRST <= since <= _LAST:
+        raise ValueError(f"expected a moment within the years 1 to 9999 in UTC, got {moment!r}")
+    return since // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:

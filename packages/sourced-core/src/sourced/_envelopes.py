@@ -154,7 +154,8 @@ def with_meta(  # noqa: PLR0913 - one argument for each part of the envelope
     correlation, stays so under a new id.
 
     Raises:
-        PayloadError: a user key that is no text or an envelope name, or a naive `created_at`.
+        PayloadError: a user key that is no text or an envelope name, or a `created_at` that is
+            naive or beyond the years 1 to 9999.
     """
     given = {
         "id": id,

@@ -93,7 +93,8 @@ def changed_meta(meta: Meta, changes: Mapping[str, Any], user: Mapping[str, Any]
     A message that was its own cause, or the beginning of its chain, stays so under a new id.
 
     Raises:
-        InvalidError: a user key that is no text or an envelope name, or a naive `created_at`.
+        InvalidError: a user key that is no text or an envelope name, or a `created_at` that is
+            naive or beyond the years 1 to 9999.
     """
     values: dict[str, Any] = {name: getattr(meta, name) for name in _ENVELOPE}
     values.update(changes)
@@ -128,4 +129,8 @@ def _key_problem(key: object) -> str | None:
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise InvalidError((("meta", "created_at"), f"expected an aware datetime, got {moment!r}"))
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        text = f"expected a moment within the years 1 to 9999 in UTC, got {moment!r}"
+        raise InvalidError((("meta", "created_at"), text)) from error

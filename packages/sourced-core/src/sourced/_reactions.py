@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sourced._batch import Batch
 from sourced._messages import Message, caused_by, encode, with_meta
+from sourced._moments import checked_delay, checked_moment
 from sourced._outcomes import Append, Dispatch, Schedule
 from sourced._running import Running, consume
 from sourced.errors import UsageError
@@ -53,8 +54,8 @@ def outcome_of(item: object, source: Message, batch: Batch, place: str) -> Appen
     encoded = encode(message, to)
     if asked.at is None and asked.after is None:
         return Append(message, to, encoded)
-    at = _moment(asked.at, asked.after, place)
-    return Schedule(message, to, at=at, after=asked.after, encoded=encoded)
+    at, after = _times(asked, place)
+    return Schedule(message, to, at=at, after=after, encoded=encoded)
 
 
 def check_new(message: Message, seen: set[UUID], place: str) -> None:
@@ -80,14 +81,14 @@ def _message(item: object, place: str) -> Message:
     raise UsageError(f"{place} yielded {item!r}: yield messages, or Dispatch(message, to=…){hint}")
 
 
-def _moment(at: Any, after: Any, place: str) -> datetime | None:
+def _times(dispatch: Dispatch[Any], place: str) -> tuple[datetime | None, timedelta | None]:
+    at, after = dispatch.at, dispatch.after
     if at is not None and after is not None:
         raise UsageError(f"{place} dispatches with at= and after=: give one of them")
-    if after is not None and not isinstance(after, timedelta):
-        raise UsageError(f"{place} dispatches after={after!r}: give a timedelta")
-    if at is not None and not (isinstance(at, datetime) and at.tzinfo is not None):
-        raise UsageError(
-            f"{place} dispatches at {at!r}, which has no time zone: "
-            "give an aware one such as datetime(…, tzinfo=UTC)"
+    try:
+        return (
+            None if at is None else checked_moment(at),
+            None if after is None else checked_delay(after),
         )
-    return at
+    except UsageError as error:
+        raise UsageError(f"{place} dispatches at no time that can be: {error}") from error

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sourced._messages import Message, decode, encode
+from sourced._moments import due
 from sourced._receipt import Receipt
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
 from sourced._store import Expectation, ExpectedSeq, Store, Verbs
-from sourced.errors import DuplicateMessageError, UsageError
+from sourced.errors import DuplicateMessageError
 
 __all__ = ["append_events", "dispatch_many", "dispatch_message"]
 
@@ -25,11 +26,15 @@ def dispatch_message(
     at: datetime | None,
     after: timedelta | None,
 ) -> Receipt:
-    """Record or schedule one message; a repeat of it gets the first one's receipt."""
+    """Record or schedule one message; a repeat of it gets the first one's receipt.
+
+    Raises:
+        UsageError: `at` and `after` are both given, or name no moment that can be.
+    """
     new = encode(message, stream_id)
     if at is None and after is None:
         return _append(verbs, store, new)
-    return _schedule(verbs, store, new, due_at(store, at, after))
+    return _schedule(verbs, store, new, due(store.now, at=at, after=after))
 
 
 def dispatch_many(
@@ -78,19 +83,6 @@ def append_events(
     return [decode(record) for record in verbs.append(new, expect=expect).messages]
 
 
-def due_at(store: Store, at: datetime | None, after: timedelta | None) -> datetime:
-    """Return the moment meant by one of `at` and `after`, by the store's clock."""
-    if at is not None and after is not None:
-        raise UsageError("give at= or after=, not both")
-    if at is not None:
-        if at.tzinfo is None:
-            raise UsageError(f"at= must be an aware datetime, got the naive {at!r}")
-        return at
-    if after is None or after < timedelta(0):
-        raise UsageError(f"after= must be a timedelta of 0 or more, got {after!r}")
-    return store.now() + after
-
-
 def _append(verbs: Verbs, store: Store, new: NewMessage) -> Receipt:
     try:
         stored = verbs.append([new]).messages[0]
@@ -109,12 +101,12 @@ def _receipt(stored: StoredMessage) -> Receipt:
     )
 
 
-def _schedule(verbs: Verbs, store: Store, new: NewMessage, due: datetime) -> Receipt:
+def _schedule(verbs: Verbs, store: Store, new: NewMessage, due_at: datetime) -> Receipt:
     try:
-        verbs.schedule([ScheduledMessage(message=new, due_at=due)])
+        verbs.schedule([ScheduledMessage(message=new, due_at=due_at)])
     except DuplicateMessageError as duplicate:
         return _first_receipt(verbs, store, new, duplicate)
-    return _waiting_receipt(new, due, repeated=False)
+    return _waiting_receipt(new, due_at, repeated=False)
 
 
 def _first_receipt(
@@ -132,13 +124,13 @@ def _first_receipt(
     raise duplicate
 
 
-def _waiting_receipt(new: NewMessage, due: datetime, *, repeated: bool) -> Receipt:
+def _waiting_receipt(new: NewMessage, due_at: datetime, *, repeated: bool) -> Receipt:
     return Receipt(
         message_id=new.id,
         correlation_id=new.correlation_id,
         stream_id=new.stream_id,
         seq=None,
         position=None,
-        due_at=due,
+        due_at=due_at,
         repeated=repeated,
     )
