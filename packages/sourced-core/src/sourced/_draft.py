@@ -52,5 +52,9 @@ class Draft(Generic[M]):
 
     @property
     def command(self) -> M:
-        """The message, in the words of a form that makes a command."""
+        """The message, in the words of a form that makes a command.
+
+        Raises:
+            PayloadError: there is none, as with `message`: look at `valid` or `errors` first.
+        """
         return self.message
