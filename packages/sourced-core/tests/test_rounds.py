@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from sourced import (
     Command,
     ErrorPolicy,
     Event,
+    EventSourcedProjector,
     Fail,
     Outcomes,
     Park,
@@ -35,6 +36,7 @@ from sourced import (
 from sourced._faults import injected
 from sourced._round import Round
 from sourced._session import Session
+from sourced.errors import ConcurrencyError
 from sourced_testing import FakeClock
 
 AppFactory = Callable[..., App]
@@ -402,6 +404,58 @@ def test_whatever_a_handler_raises_is_its_messages_failure_and_no_others(
 
     assert (result.handled, result.parked) == (2, 1)
     assert sorted(handled) == ["a", "c"]
+
+
+class Rows(EventSourcedProjector[dict[str, int]], group="Rows"):
+    """Does in its sync what it is told to, for the stream "bad"."""
+
+    def __init__(self, wrong: str) -> None:
+        self.wrong = wrong
+        self.seen: list[str] = []
+
+    def initial_state(self, stream_id: str) -> dict[str, int]:
+        return {}
+
+    @event
+    def added(self, state: dict[str, int], event: Added) -> None: ...
+
+    def write(self, batch: Batch) -> None:
+        if batch.stream_id != "bad":
+            self.seen.append(batch.stream_id)
+        elif self.wrong == "exit":
+            raise SystemExit(1)
+        elif self.wrong == "conflict" or batch.connection is None:
+            raise ConcurrencyError("elsewhere", 1, 2)
+        else:
+            getattr(batch.connection, self.wrong)()
+
+
+class RowsOneByOne(Rows, group="Rows"):
+    def sync(self, state: Any, batch: Batch) -> None:
+        self.write(batch)
+
+
+class RowsTogether(Rows, group="Rows"):
+    def sync_many(self, states: Sequence[Any], batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            self.write(batch)
+
+
+@pytest.mark.parametrize("projector", [RowsOneByOne, RowsTogether])
+@pytest.mark.parametrize("wrong", ["exit", "conflict", "commit", "close"])
+def test_a_sync_that_does_what_it_must_not_fails_its_own_stream_only(
+    app_on: AppFactory, wrong: str, projector: type[Rows]
+) -> None:
+    """T63."""
+    rows = projector(wrong)
+    app = app_on(rows, settings=Settings(errors=ErrorPolicy(retries=0)))
+    for stream_id in ("a", "bad", "c"):
+        app.append(Added(amount=1, total=1), to=stream_id)
+
+    result = app.drain()
+
+    assert (result.handled, result.parked) == (2, 1)
+    assert {"a", "c"} <= set(rows.seen)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from typing import Any
 
 from sourced._batch import Batch
 from sourced._engine import Engine, logger
+from sourced._failures import FAILURES
 from sourced._faults import reach
 from sourced._plan import Plan, sync_together
 from sourced._reader import Prefetched
@@ -48,6 +49,7 @@ from sourced.errors import (
     ConcurrencyError,
     StoreUnavailableError,
     UnknownTypeError,
+    UsageError,
 )
 
 __all__ = ["Round"]
@@ -57,10 +59,13 @@ CONFLICT_PAUSE = timedelta(seconds=1)
 SHORT_HISTORY = 100
 
 
-class _SyncFailedError(Exception):
-    """A sync raised what the store itself says of a commit; it is the message's failure."""
+_OF_THE_COMMIT = (ClaimLostError, ConcurrencyError)
 
-    def __init__(self, error: Exception) -> None:
+
+class _SyncFailedError(Exception):
+    """A sync raised what a store says of a commit, or would not let through."""
+
+    def __init__(self, error: BaseException) -> None:
         super().__init__(error)
         self.error = error
 
@@ -225,7 +230,7 @@ class Round:
                 plans = [p for p in plans if p.batch.stream_id not in refused.failures]
                 continue
             except _TogetherFailedError as failed:
-                self._one_by_one(plans, failed.error)
+                self._one_by_one(plans, failed)
                 return
             reach("ack.after")
             for plan in plans:
@@ -240,14 +245,16 @@ class Round:
             try:
                 for sync in together:
                     settle(sync(connection))
-            except Exception as error:
+            except FAILURES as error:
                 raise _TogetherFailedError(error) from error
 
-        return self._store.commit(
-            self._worker,
-            [self._stream_commit(plan, then) for plan, then in zip(plans, thens, strict=True)],
-            sync=sync_all if together else None,
-        )
+        commits = [self._stream_commit(plan, then) for plan, then in zip(plans, thens, strict=True)]
+        try:
+            return self._store.commit(self._worker, commits, sync=sync_all if together else None)
+        except UsageError as error:  # such as: the sync ended the transaction it was given
+            if not together:
+                raise
+            raise _TogetherFailedError(error) from error
 
     def _stream_commit(self, plan: Plan, then: Then) -> StreamCommit:
         stream_id = plan.batch.stream_id
@@ -257,7 +264,9 @@ class Round:
             try:
                 for run in plan.syncs:
                     settle(run(connection))
-            except (ClaimLostError, ConcurrencyError) as error:  # the user's, not this commit's
+            except FAILURES as error:
+                if isinstance(error, Exception) and not isinstance(error, _OF_THE_COMMIT):
+                    raise
                 raise _SyncFailedError(error) from error
 
         expect: dict[str, Expectation] = {}
@@ -321,10 +330,9 @@ class Round:
         if plan.handled > 1:
             self._stepwise(self._held[stream_id])
             return
-        if isinstance(error, _SyncFailedError):
-            error = error.error
+        raised = error.error if isinstance(error, _SyncFailedError) else error
         plan.ack_seq = None
-        plan.failure = (plan.batch.messages[0].meta.seq or plan.batch.head, error)
+        plan.failure = (plan.batch.messages[0].meta.seq or plan.batch.head, raised)
         self._settle_unhandled(plan)
 
     def _again(self, stream_id: str) -> None:
@@ -358,7 +366,7 @@ class Round:
                 return False
             self._refused(plan, error)
         except _TogetherFailedError as failed:
-            self._refused(plan, failed.error)
+            self._refused(plan, failed)
         else:
             reach("ack.after")
             self._committed(plan, committed, follow_up)
@@ -388,7 +396,7 @@ class Round:
             self._refused(plan, refused.failures[stream_id])
             return False
         except _TogetherFailedError as failed:
-            self._refused(plan, failed.error)
+            self._refused(plan, failed)
             return False
         reach("ack.after")
         self._committed(plan, committed, follow_up)

@@ -129,6 +129,8 @@ def _run_syncs(
             run_sync(scope, write_rows)
         except CallersError as carrier:
             failures[stream_id] = carrier.error
+            if _is_over(scope):  # whatever comes now would only say that, of others
+                raise CommitRefusedError(failures) from carrier
     if sync is not None and not failures:
         run_sync(scope, sync)
     return bool(own) or sync is not None
@@ -138,18 +140,23 @@ def run_sync(scope: Scope, sync: Sync) -> None:
     """Let the caller write rows of its own in this transaction.
 
     Raises:
-        CallersError: carries what it raised.
-        UsageError: it ended the transaction.
+        CallersError: carries what it raised, or that it ended the transaction.
     """
     try:
         sync(scope.connection)
     except Exception as error:
         raise CallersError(error) from error
-    if not raw_of(scope.connection).in_transaction:
-        raise UsageError(
-            "a sync committed or rolled back the connection it was given; leave that to the store, "
-            "which commits its rows together with the events"
+    if _is_over(scope):
+        raise CallersError(
+            UsageError(
+                "a sync committed, rolled back or closed the connection it was given; leave that "
+                "to the store, which commits its rows together with the events"
+            )
         )
+
+
+def _is_over(scope: Scope) -> bool:
+    return scope.connection.closed or not raw_of(scope.connection).in_transaction
 
 
 def _touched(streams: Sequence[StreamCommit]) -> set[str]:
