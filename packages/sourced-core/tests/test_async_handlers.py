@@ -21,6 +21,7 @@ from sourced import (
     on,
     react,
 )
+from sourced.errors import UsageError
 
 AppFactory = Callable[..., App]
 
@@ -156,3 +157,33 @@ def test_async_syncs_and_hooks_are_awaited_one_after_the_other(app_on: AppFactor
 
     assert most == [1, 1]
     assert sorted(done) == [("a-1", 1), ("a-2", 1)]
+
+
+def test_an_async_sync_that_uses_the_app_is_refused_as_a_plain_one_is(app_on: AppFactory) -> None:
+    """It runs in the loop's thread, and would wait there for the transaction that waits for it."""
+    errors: list[Exception] = []
+
+    class Nested(EventSourcedProjector[None], group="Nested"):
+        def initial_state(self, stream_id: str) -> None: ...
+
+        @event
+        def asked(self, state: None, event: Asked) -> None: ...
+
+        async def sync(self, state: None, batch: Batch) -> None:
+            await asyncio.sleep(0)
+            seen.append(len(list(app.read_stream(batch.stream_id))))
+            try:
+                app.dispatch(Ask(), to="n")
+            except UsageError as error:
+                errors.append(error)
+                raise
+
+    seen: list[int] = []
+    app = app_on(Nested)
+    app.append(Asked(), to="a-1")
+
+    result = app.drain()
+
+    assert (result.handled, seen) == (0, [1])
+    assert "inside an open transaction" in str(errors[0])
+    assert list(app.read_stream("n")) == []

@@ -20,6 +20,7 @@ from sourced_testing.conformance import (
     HintsConformance,
     InspectConformance,
     LeaseConformance,
+    NestingConformance,
     ParkConformance,
     PendingConformance,
     PollConformance,
@@ -73,6 +74,9 @@ class TestInspect(InspectConformance): ...
 
 
 class TestLease(LeaseConformance): ...
+
+
+class TestNesting(NestingConformance): ...
 
 
 class TestPark(ParkConformance): ...

@@ -289,9 +289,9 @@ def test_a_verb_of_the_store_inside_its_open_transaction_is_an_error_and_no_dead
     store: SQLAlchemyStore, other_store: SQLAlchemyStore
 ) -> None:
     with store.transaction():
-        with pytest.raises(UsageError, match="inside a transaction"):
+        with pytest.raises(UsageError, match="inside an open transaction"):
             store.append([message("a")])
-        with pytest.raises(UsageError, match="inside a transaction"):
+        with pytest.raises(UsageError, match="inside an open transaction"):
             other_store.append([message("a")])
 
 

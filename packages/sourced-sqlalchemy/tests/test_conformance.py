@@ -22,6 +22,7 @@ from sourced_testing.conformance import (
     HintsConformance,
     InspectConformance,
     LeaseConformance,
+    NestingConformance,
     ParkConformance,
     PendingConformance,
     PollConformance,
@@ -86,6 +87,9 @@ class TestInspect(InspectConformance): ...
 
 
 class TestLease(LeaseConformance): ...
+
+
+class TestNesting(NestingConformance): ...
 
 
 class TestPark(ParkConformance): ...

@@ -21,6 +21,7 @@ from sourced_testing.conformance import (
     HintsConformance,
     InspectConformance,
     LeaseConformance,
+    NestingConformance,
     ParkConformance,
     PendingConformance,
     PollConformance,
@@ -80,6 +81,9 @@ class TestInspect(InspectConformance): ...
 
 
 class TestLease(LeaseConformance): ...
+
+
+class TestNesting(NestingConformance): ...
 
 
 class TestPark(ParkConformance): ...

@@ -97,11 +97,12 @@ class Database:
 
     @contextmanager
     def _nested(self) -> Iterator[Connection]:
-        """Write while this thread reads the only connection there is; nothing else may nest."""
+        """Write while one reads the only connection there is; nothing else may nest."""
         if self._inner is None or not self._is_reading:
             raise UsageError(
-                f"this thread is inside a transaction on {self.options.name} already: use the "
-                "verbs of that one, of store.transaction() or store.bind(connection)"
+                f"the store was asked to write inside an open transaction on {self.options.name}: "
+                "in a sync, leave messages to the handler's outcomes, or use the verbs of "
+                "store.bind(connection); in store.transaction(), use its own verbs"
             )
         with self._inner.begin_nested():
             yield self._inner
@@ -125,7 +126,7 @@ class Database:
 
     @contextmanager
     def _in_memory(self) -> Iterator[Connection]:
-        """Give the only connection there is: alone, or inside the transaction of this thread."""
+        """Give the only connection there is: alone, or inside the open transaction."""
         if self._inner is not None and self._turns.is_mine:
             yield self._inner
             return
@@ -150,7 +151,7 @@ class Database:
     # life
 
     def is_mine(self, connection: Connection) -> bool:
-        """Return whether a connection is the one in which this thread has a transaction open."""
+        """Return whether a connection is the one in which a transaction is open."""
         return self._inner is not None and raw_of(connection) is raw_of(self._inner)
 
     def create(self) -> None:

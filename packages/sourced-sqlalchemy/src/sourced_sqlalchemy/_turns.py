@@ -12,6 +12,8 @@ from collections import deque
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from sourced._inside import Inside
+
 __all__ = ["Turns", "turns_of"]
 
 
@@ -25,25 +27,25 @@ class Turns:
         """Start anew, as a forked child must: whoever waited or held is not there any more."""
         self._mutex = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
-        self._holder: int | None = None
+        self._holder = Inside()
         self._taken = False
 
     @property
     def is_mine(self) -> bool:
-        """Whether this thread has the turn."""
-        return self._holder == threading.get_ident()
+        """Whether this code is inside the turn: in its thread, or in a copy of its context."""
+        return self._holder.is_here
 
     def take(self, timeout: float) -> bool:
-        """Wait for this thread's turn for so many seconds; False if it did not come."""
+        """Wait for one's turn for so many seconds; False if it did not come."""
         if not self._take_or_queue(timeout):
             return False
-        self._holder = threading.get_ident()
+        self._holder.enter()
         return True
 
     def give(self) -> None:
         """Hand the turn to whoever has waited longest."""
         with self._mutex:
-            self._holder = None
+            self._holder.leave()
             if self._waiting:
                 self._waiting.popleft().release()
             else:

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
-from threading import RLock
 from typing import NoReturn
 from uuid import UUID
 
@@ -54,6 +53,7 @@ from sourced.memory import (
     _workers,
 )
 from sourced.memory._inspect import MemoryInspect
+from sourced.memory._lock import StoreLock
 from sourced.memory._tables import Tables
 from sourced.memory._verbs import MemoryTransaction, MemoryVerbs
 
@@ -79,7 +79,7 @@ class MemoryStore(MemoryVerbs):
     ) -> None:
         super().__init__(max_message_bytes)
         self._clock = clock if clock is not None else SystemClock()
-        self._lock = RLock()
+        self._lock = StoreLock()
         self._is_writing = False
         self._tables: Tables | None = Tables()
         self._hints: list[Hint] = []
@@ -94,7 +94,7 @@ class MemoryStore(MemoryVerbs):
 
     def install(self) -> bool:
         """See `sourced._store.Store`. A memory store is born installed."""
-        with self._lock:
+        with self._lock.held():
             if self._tables is not None:
                 return False
             self._tables = Tables()
@@ -106,7 +106,7 @@ class MemoryStore(MemoryVerbs):
 
     def uninstall(self) -> None:
         """See `sourced._store.Store`."""
-        with self._lock:
+        with self._lock.held():
             self._refuse_nesting()
             self._tables = None
 
@@ -368,11 +368,11 @@ class MemoryStore(MemoryVerbs):
         """See `sourced._store.Store`. Calls back in the thread that wrote, after it did."""
         # A wrapper of its own lets one function subscribe twice and each end on its own.
         hint = _Subscription(callback)
-        with self._lock:
+        with self._lock.held():
             self._hints.append(hint)
 
         def unsubscribe() -> None:
-            with self._lock:
+            with self._lock.held():
                 if hint in self._hints:
                     self._hints.remove(hint)
 
@@ -382,13 +382,13 @@ class MemoryStore(MemoryVerbs):
 
     @contextmanager
     def _reading(self) -> Iterator[Tables]:
-        with self._lock:
+        with self._lock.held():
             yield self._open_tables()
 
     @contextmanager
     def _writing(self, then: str = "") -> Iterator[Tables]:
         """Write all or nothing; then, without the lock, reach a fault point and give hints."""
-        with self._lock:
+        with self._lock.held():
             self._refuse_nesting()
             tables = self._open_tables()
             self._is_writing = True
@@ -415,15 +415,15 @@ class MemoryStore(MemoryVerbs):
         return self._tables
 
     def _refuse_nesting(self) -> None:
-        # The lock is this thread's, so that a transaction which is open was opened further up.
+        # The lock is held here, so that a transaction which is open was opened further up.
         if self._is_writing:
             raise UsageError(
-                "the store was asked to write inside its own open transaction; in a sync, leave "
+                "the store was asked to write inside an open transaction: in a sync, leave "
                 "messages to the handler's outcomes; in store.transaction(), use its own verbs"
             )
 
     def _give_hints(self, groups: frozenset[str]) -> None:
-        with self._lock:
+        with self._lock.held():
             hints = tuple(self._hints)
         try:
             reach("notify.lost")

@@ -12,6 +12,7 @@ from sourced._records import NewMessage, ScheduledMessage, StoredMessage
 from sourced._store import Appended, Connection, Expectation, StreamPage, UnitOfWork
 from sourced.errors import UsageError
 from sourced.memory import _append, _commit, _read, _schedule
+from sourced.memory._lock import StoreLock
 from sourced.memory._tables import Tables
 
 __all__ = ["MemoryTransaction", "MemoryVerbs"]
@@ -74,7 +75,7 @@ class MemoryVerbs:
 class MemoryTransaction(MemoryVerbs):
     """The verbs inside `MemoryStore.transaction()`, each in a savepoint."""
 
-    def __init__(self, limit: int, tables: Tables, lock: AbstractContextManager[object]) -> None:
+    def __init__(self, limit: int, tables: Tables, lock: StoreLock) -> None:
         super().__init__(limit)
         self._tables = tables
         self._lock = lock
@@ -91,7 +92,7 @@ class MemoryTransaction(MemoryVerbs):
 
     @contextmanager
     def _reading(self) -> Iterator[Tables]:
-        with self._lock:
+        with self._lock.held():
             if self._ended:
                 raise UsageError("this transaction has ended; open another one")
             yield self._tables

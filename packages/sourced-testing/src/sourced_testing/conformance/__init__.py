@@ -20,6 +20,7 @@ from sourced_testing.conformance.fencing import FencingConformance
 from sourced_testing.conformance.handle_now import HandleNowConformance
 from sourced_testing.conformance.hints import HintsConformance
 from sourced_testing.conformance.inspect import InspectConformance
+from sourced_testing.conformance.nesting import NestingConformance
 from sourced_testing.conformance.park import ParkConformance
 from sourced_testing.conformance.pending import PendingConformance
 from sourced_testing.conformance.read import ReadConformance
@@ -48,6 +49,7 @@ __all__ = [
     "HintsConformance",
     "InspectConformance",
     "LeaseConformance",
+    "NestingConformance",
     "ParkConformance",
     "PendingConformance",
     "PollConformance",
