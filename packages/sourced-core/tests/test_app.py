@@ -29,6 +29,7 @@ from sourced._messages import encode, with_meta
 from sourced._records import NewMessage
 from sourced._round import Round
 from sourced._session import Session
+from sourced._stores import safe_url
 from sourced.errors import (
     ConcurrencyError,
     DuplicateMessageError,
@@ -672,6 +673,22 @@ def test_a_closed_app_can_be_used_as_a_context(clock: FakeClock) -> None:
         app.handle(Start(name="x"), to="p-1")
 
     assert "Person" in repr(app)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:///shop.db", "sqlite:///shop.db"),
+        ("postgresql://ann:hush@db:5432/shop", "postgresql://ann:***@db:5432/shop"),
+        (
+            "postgresql://db/shop?user=ann&password=hush",
+            "postgresql://db/shop?user=ann&password=***",
+        ),
+        ("ann:hush@db/shop", "ann:***@db/shop"),
+    ],
+)
+def test_no_password_of_a_url_is_shown(url: str, shown: str) -> None:
+    assert safe_url(url) == shown
 
 
 def foreign(type_name: str, stream_id: str) -> NewMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -11,6 +12,9 @@ from sourced._store import Store
 from sourced.errors import StoreUrlError
 
 __all__ = ["open_store", "safe_url"]
+
+_SECRETS = re.compile(r"((?:password|passwd|pwd|secret|token)=)[^&\s]*", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(^[^/@:\s]+):[^/@\s]+@")
 
 ENTRY_POINTS = "sourced.stores"
 
@@ -56,11 +60,12 @@ def open_store(url: str, *, clock: Clock | None = None, **options: Any) -> Store
 
 
 def safe_url(url: str) -> str:
-    """Return a URL without its password, for messages."""
+    """Return a URL without its passwords, for messages."""
+    url = _SECRETS.sub(r"\1***", url)
     try:
         parts = urlsplit(url)
         if parts.password is None:
-            return url
+            return _CREDENTIALS.sub(r"\1:***@", url)
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
         netloc = f"{parts.username or ''}:***@{host}{port}"
