@@ -17,28 +17,28 @@ from sourced_testing.conformance._race import Outcome, Running
 __all__ = ["NestingConformance"]
 
 
-def here(call: Callable[[], Any]) -> Outcome[Any]:
+def _here(call: Callable[[], Any]) -> Outcome[Any]:
     """Call in this thread, as a plain sync does."""
     return Outcome(call)
 
 
-def elsewhere(call: Callable[[], Any]) -> Outcome[Any]:
+def _elsewhere(call: Callable[[], Any]) -> Outcome[Any]:
     """Call in another thread, in a copy of this context, and wait: as an async sync is run."""
     running = Running(partial(copy_context().run, call))
     running.start()
     return running.outcome()
 
 
-everywhere = pytest.mark.parametrize("run", [here, elsewhere])
+_everywhere = pytest.mark.parametrize("run", [_here, _elsewhere])
 """In the thread of the transaction, and in one that has only its context."""
 
-Run = Callable[[Callable[[], Any]], Outcome[Any]]
+_Run = Callable[[Callable[[], Any]], Outcome[Any]]
 
 
 class NestingConformance(Suite):
     """What is inside a transaction is known by its context: waiting there would be for itself."""
 
-    @everywhere
+    @_everywhere
     @pytest.mark.parametrize(
         "verb",
         [
@@ -50,7 +50,7 @@ class NestingConformance(Suite):
         ids=["append", "register", "promote_due", "transaction"],
     )
     def test_a_sync_that_writes_through_the_store_is_refused_at_once(
-        self, store: Store, given: Given, run: Run, verb: Callable[[Store], Any]
+        self, store: Store, given: Given, run: _Run, verb: Callable[[Store], Any]
     ) -> None:
         """T8: nothing hangs, and the stream can be committed afterwards."""
         given.group()
@@ -65,9 +65,9 @@ class NestingConformance(Suite):
         given.acked(claim, 1)
         assert store.inspect.status().deliveries == 0
 
-    @everywhere
+    @_everywhere
     def test_the_sync_of_a_unit_that_writes_through_the_store_is_refused_at_once(
-        self, store: Store, given: Given, run: Run
+        self, store: Store, given: Given, run: _Run
     ) -> None:
         """T8: the unit as a whole."""
         given.group("G", "add")
@@ -83,9 +83,9 @@ class NestingConformance(Suite):
 
         assert given.log() == []
 
-    @everywhere
+    @_everywhere
     def test_the_stores_verbs_are_refused_inside_its_transaction(
-        self, store: Store, given: Given, run: Run
+        self, store: Store, given: Given, run: _Run
     ) -> None:
         """I8: the transaction itself goes on."""
         with store.transaction() as transaction:
@@ -95,8 +95,8 @@ class NestingConformance(Suite):
         assert isinstance(refused.error, UsageError)
         assert [one.stream_id for one in given.log()] == ["a"]
 
-    @everywhere
-    def test_a_sync_may_read_the_store(self, store: Store, given: Given, run: Run) -> None:
+    @_everywhere
+    def test_a_sync_may_read_the_store(self, store: Store, given: Given, run: _Run) -> None:
         """T8: it waits for nobody."""
         given.group()
         given.appended("a")
@@ -109,9 +109,9 @@ class NestingConformance(Suite):
 
         assert heads == [1]
 
-    @everywhere
+    @_everywhere
     def test_a_transactions_own_verbs_may_be_used(
-        self, store: Store, given: Given, run: Run
+        self, store: Store, given: Given, run: _Run
     ) -> None:
         """I5: they commit with it."""
         with store.transaction() as transaction:
@@ -139,8 +139,8 @@ class NestingConformance(Suite):
         assert waited
         assert len(given.log()) == 3
 
-    @everywhere
-    def test_a_refused_verb_says_what_to_use_instead(self, store: Store, run: Run) -> None:
+    @_everywhere
+    def test_a_refused_verb_says_what_to_use_instead(self, store: Store, run: _Run) -> None:
         """The error names the next step."""
         with store.transaction():
             error = run(lambda: store.append([message("n")])).error
