@@ -14,6 +14,7 @@ from sqlalchemy.orm import sessionmaker as make_sessions
 
 from sourced._store import ExpectedSeq, StreamCommit
 from sourced.errors import (
+    CommitRefusedError,
     ConcurrencyError,
     IsolationError,
     StoreUnavailableError,
@@ -321,14 +322,15 @@ def test_a_sync_may_use_the_verbs_of_its_own_transaction(
     assert [each.type for each in given.stream("a")] == ["added", "noted", "answered"]
 
 
-def test_a_sync_that_commits_is_refused_and_named(given: Given, store: SQLAlchemyStore) -> None:
+def test_a_sync_that_commits_is_refused_and_named(given: Given) -> None:
     given.group()
     given.appended("a")
     claim = given.claimed()
 
-    with pytest.raises(UsageError, match="leave that to the store"):
+    with pytest.raises(CommitRefusedError, match="leave that to the store") as refused:
         given.acked(claim, 1, sync=lambda connection: connection.commit())
 
+    assert isinstance(refused.value.failures["a"], UsageError)
     assert given.row().worker == claim.worker
 
 
