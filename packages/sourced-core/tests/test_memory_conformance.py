@@ -26,6 +26,7 @@ from sourced_testing.conformance import (
     PollConformance,
     ReadConformance,
     RegisterConformance,
+    RenameConformance,
     ReplayConformance,
     ResetConformance,
     RetryConformance,
@@ -92,6 +93,9 @@ class TestRead(ReadConformance): ...
 
 
 class TestRegister(RegisterConformance): ...
+
+
+class TestRename(RenameConformance): ...
 
 
 class TestReplay(ReplayConformance): ...

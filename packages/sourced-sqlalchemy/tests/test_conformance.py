@@ -28,6 +28,7 @@ from sourced_testing.conformance import (
     PollConformance,
     ReadConformance,
     RegisterConformance,
+    RenameConformance,
     ReplayConformance,
     ResetConformance,
     RetryConformance,
@@ -105,6 +106,9 @@ class TestRead(ReadConformance): ...
 
 
 class TestRegister(RegisterConformance): ...
+
+
+class TestRename(RenameConformance): ...
 
 
 class TestReplay(ReplayConformance): ...

@@ -27,6 +27,7 @@ from sourced_testing.conformance import (
     PollConformance,
     ReadConformance,
     RegisterConformance,
+    RenameConformance,
     ReplayConformance,
     ResetConformance,
     RetryConformance,
@@ -99,6 +100,9 @@ class TestRead(ReadConformance): ...
 
 
 class TestRegister(RegisterConformance): ...
+
+
+class TestRename(RenameConformance): ...
 
 
 class TestReplay(ReplayConformance): ...

@@ -2,9 +2,10 @@
 
 A store keeps the log and, for every consumer group, what it still has to handle. It knows messages
 only as encoded records: it never decodes a payload. Its own tables, described on the "Storage" page
-of the documentation, are: streams (head and lock of each stream), messages (the log), groups and
-subscriptions (who handles what), deliveries ("group G has to handle stream S from seq N": a row
-exists only while there is something to handle), schedule, snapshots, workers and operations.
+of the documentation, are: streams (head and lock of each stream), messages (the log), groups with
+their former names, subscriptions (who handles what), deliveries ("group G has to handle stream S
+from seq N": a row exists only while there is something to handle), schedule, snapshots, workers and
+operations.
 
 What every store keeps, named I1 to I12 and checked by the conformance suite:
 
@@ -242,9 +243,19 @@ class Store(Verbs, Protocol):
 
         A known group with these types costs one read. A new one is first made visible with status
         filling, then filled in chunks of streams, each its own transaction; a fill that died is
-        resumed by whoever registers next. Types are never removed. A group known under a former
-        name in `was` is renamed. Types added to a known group count from its `next_seq` where
-        something is pending, else from the head.
+        resumed by whoever registers next. Types are never removed. Types added to a known group
+        count from its `next_seq` where something is pending, else from the head.
+
+        A group known under a name in `was` is renamed, with its progress; claims of it are lost
+        and free. The store remembers its former names until the group is removed, so an old worker
+        cannot bring the old group back, which would handle all of history again: to register one
+        is refused, unless `was` has the name that the group has now, which renames it once more.
+        Elsewhere a former name is unknown: nothing is claimed for it, nothing fans out to it.
+
+        Raises:
+            RegistrationError: the group is known both as `group` and by a name in `was`, or by two
+                of these; or there is no `group` yet, and it or a name in `was` was renamed to
+                something that `was` does not have. Nothing is written.
         """
         ...
 
@@ -259,7 +270,7 @@ class Store(Verbs, Protocol):
         ...
 
     def remove(self, group: str, *, by: Operator | None = None) -> None:
-        """Forget a group: its subscriptions, deliveries and snapshots.
+        """Forget a group: its subscriptions, deliveries, snapshots and former names.
 
         Raises:
             UnknownGroupError: no such group.

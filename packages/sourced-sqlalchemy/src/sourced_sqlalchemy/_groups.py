@@ -132,11 +132,12 @@ def unsubscribe(scope: Scope, name: str, types: Collection[str], by: Operator | 
 
 
 def remove(scope: Scope, name: str, by: Operator | None) -> None:
-    """Forget a group: its subscriptions, deliveries and snapshots."""
+    """Forget a group: its subscriptions, deliveries, snapshots and former names."""
     group, tables = require_group(scope, name), scope.tables
     gone = scope.execute(_delete_all(tables, "deliveries"), group=group.id).rowcount
     scope.execute(_delete_all(tables, "subscriptions"), group=group.id)
     scope.execute(_delete_all(tables, "snapshots"), group=group.id)
+    scope.execute(_delete_all(tables, "former_names"), group=group.id)
     scope.execute(_delete_group(tables), group=group.id)
     before = f"{group.status}, {gone} streams with something to handle"
     record(scope, "remove", name, by, before=before, after="removed")

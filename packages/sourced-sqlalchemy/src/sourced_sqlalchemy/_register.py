@@ -26,9 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 
 from sourced._store import NOW, Registration, Start
-from sourced.errors import RegistrationError
 from sourced_sqlalchemy._append import FRESH
 from sourced_sqlalchemy._groups import Group, change_status, find_group, types_of
+from sourced_sqlalchemy._rename import find_renamed, rename
 from sourced_sqlalchemy._scope import AnySelect, Scope
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Moment
@@ -46,7 +46,7 @@ def is_registered(scope: Scope, name: str, types: Collection[str], was: Sequence
         group is not None
         and (group.fill_upto is None or group.status == "stopped")
         and types_of(scope, group).issuperset(types)
-        and not _former(scope, name, was)
+        and not find_renamed(scope, name, was)
     )
 
 
@@ -56,9 +56,9 @@ def subscribe(
     """Make a group, filling unless it starts now, or add types to a known one.
 
     Raises:
-        RegistrationError: the group is known under this name and under a former one.
+        RegistrationError: the group is known under two names, or under a newer one.
     """
-    _rename(scope, name, was)
+    rename(scope, name, was)
     group = find_group(scope, name)
     if group is not None:
         return _add_types(scope, group, frozenset(types))
@@ -126,31 +126,6 @@ def fill_chunk(scope: Scope, name: str) -> tuple[int, bool]:
     change_status(scope, group, "active")
     scope.stirred.add(name)
     return count, False
-
-
-# --- former names ---------------------------------------------------------------------------------
-
-
-def _former(scope: Scope, name: str, was: Sequence[str]) -> list[Group]:
-    found = (find_group(scope, former) for former in dict.fromkeys(was) if former != name)
-    return [group for group in found if group is not None]
-
-
-def _rename(scope: Scope, name: str, was: Sequence[str]) -> None:
-    former = _former(scope, name, was)
-    known = [group.name for group in former]
-    if former and find_group(scope, name) is not None:
-        known.append(name)
-    if len(known) > 1:
-        raise RegistrationError(
-            f"{' and '.join(map(repr, known))} are groups of their own, so {name!r} cannot take "
-            "a former name over; remove the groups that it does not go on from"
-        )
-    for group in former:
-        scope.execute(_rename_group(scope.tables), key=group.id, to_name=name)
-        # Nobody can commit a claim that names the old group: it must not be held until its
-        # worker ends.
-        scope.execute(_let_go(scope.tables), own_group=group.id, now=scope.now)
 
 
 # --- statements -----------------------------------------------------------------------------------
@@ -231,24 +206,3 @@ def _announce_past(tables: Tables, *, timed: bool) -> Executable:
         set_={"next_seq": statement.excluded.next_seq, "ready_at": statement.excluded.ready_at},
         where=d.next_seq > statement.excluded.next_seq,
     ).returning(d.id)
-
-
-@cache
-def _rename_group(tables: Tables) -> Update:
-    g = tables.groups.c
-    return update(tables.groups).where(g.id == bindparam("key")).values(name=bindparam("to_name"))
-
-
-@cache
-def _let_go(tables: Tables) -> Update:
-    d = tables.deliveries.c
-    return (
-        update(tables.deliveries)
-        .where(d.group == bindparam("own_group"), d.worker.is_not(None))
-        .values(
-            worker=None,
-            claimed_at=None,
-            attempts=func.max(d.attempts - 1, 0),
-            ready_at=bindparam("now"),
-        )
-    )

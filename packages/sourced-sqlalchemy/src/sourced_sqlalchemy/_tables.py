@@ -41,6 +41,7 @@ class Tables:
         self.streams: Table = self._streams()
         self.messages: Table = self._messages()
         self.groups: Table = self._groups()
+        self.former_names: Table = self._former_names()
         self.subscriptions: Table = self._subscriptions()
         self.deliveries: Table = self._deliveries()
         self.schedule: Table = self._schedule()
@@ -97,6 +98,14 @@ class Tables:
             Column("fill_after", KEY),
             Column("fill_upto", KEY),
             Column("fill_start", Moment),
+        )
+
+    def _former_names(self) -> Table:
+        # What a group was called: whoever registers it so runs old code.
+        return self._table(
+            "former_names",
+            Column("name", Text, primary_key=True),
+            Column("group", KEY, nullable=False),
         )
 
     def _subscriptions(self) -> Table:

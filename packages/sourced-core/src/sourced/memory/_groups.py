@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sourced._inspect import GroupState
 from sourced._store import NOW, Operator, Registration, Start
-from sourced.errors import RegistrationError
 from sourced.memory._log import Stream
+from sourced.memory._rename import find_renamed, rename
 from sourced.memory._tables import Delivery, Fill, Group, Tables
 
 __all__ = [
@@ -39,7 +39,7 @@ def is_registered(tables: Tables, name: str, types: Collection[str], was: Sequen
         group is not None
         and (group.fill is None or group.status == "stopped")
         and group.types.issuperset(types)
-        and not _former(tables, name, was)
+        and not find_renamed(tables, name, was)
     )
 
 
@@ -49,9 +49,9 @@ def subscribe(
     """Make a group, filling unless it starts now, or add types to a known one.
 
     Raises:
-        RegistrationError: the group is known under this name and under a former one.
+        RegistrationError: the group is known under two names, or under a newer one.
     """
-    _rename(tables, name, was)
+    rename(tables, name, was)
     group = tables.groups.get(name)
     if group is not None:
         return _add_types(tables, group, frozenset(types))
@@ -129,39 +129,6 @@ def _announce_past(tables: Tables, group: Group, stream: Stream, start: datetime
     return False
 
 
-def _former(tables: Tables, name: str, was: Sequence[str]) -> list[str]:
-    return [former for former in was if former != name and former in tables.groups]
-
-
-def _rename(tables: Tables, name: str, was: Sequence[str]) -> None:
-    former = _former(tables, name, was)
-    known = [*former, name] if name in tables.groups else former
-    if len(known) > 1:
-        raise RegistrationError(
-            f"{' and '.join(map(repr, known))} are groups of their own, so {name!r} cannot take "
-            "a former name over; remove the groups that it does not go on from"
-        )
-    if not former:
-        return
-    old = tables.groups.require(former[0])
-    tables.groups.delete(old.name)
-    tables.groups.put(name, replace(old, name=name))
-    for row in list(tables.deliveries.of(old.name).rows.values()):
-        tables.deliveries.drop(row)
-        tables.make_ready(replace(_unclaimed(tables, row), group=name))
-    for snapshot in [row for row in tables.snapshots if row.group == old.name]:
-        tables.snapshots.delete((old.name, snapshot.stream_id))
-        tables.snapshots.put((name, snapshot.stream_id), replace(snapshot, group=name))
-
-
-def _unclaimed(tables: Tables, row: Delivery) -> Delivery:
-    # Nobody can commit a claim that names the old group: it must not be held until its worker ends.
-    if row.worker is None:
-        return row
-    attempts = max(row.attempts - 1, 0)
-    return replace(row, worker=None, claimed_at=None, attempts=attempts, ready_at=tables.now)
-
-
 # --- operators' verbs -----------------------------------------------------------------------------
 
 
@@ -189,7 +156,7 @@ def _move_on(tables: Tables, row: Delivery) -> None:
 
 
 def remove(tables: Tables, name: str, by: Operator | None) -> None:
-    """Forget a group: its subscriptions, deliveries and snapshots."""
+    """Forget a group: its subscriptions, deliveries, snapshots and former names."""
     group = tables.groups.require(name)
     rows = list(tables.deliveries.of(name).rows.values())
     for row in rows:

@@ -56,7 +56,11 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A consumer group; `fill` is None as soon as its back-fill is complete, stopped or not."""
+    """A consumer group; `fill` is None as soon as its back-fill is complete, stopped or not.
+
+    Attributes:
+        former: the names it had before; no other group may take them.
+    """
 
     name: str
     types: frozenset[str]
@@ -64,6 +68,7 @@ class Group:
     since: datetime
     reason: str = ""
     fill: Fill | None = None
+    former: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from sourced_testing.conformance.park import ParkConformance
 from sourced_testing.conformance.pending import PendingConformance
 from sourced_testing.conformance.read import ReadConformance
 from sourced_testing.conformance.register import RegisterConformance
+from sourced_testing.conformance.rename import RenameConformance
 from sourced_testing.conformance.replay import ReplayConformance
 from sourced_testing.conformance.reset import ResetConformance
 from sourced_testing.conformance.retry import RetryConformance
@@ -55,6 +56,7 @@ __all__ = [
     "PollConformance",
     "ReadConformance",
     "RegisterConformance",
+    "RenameConformance",
     "ReplayConformance",
     "ResetConformance",
     "RetryConformance",

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from sourced._store import BEGINNING, NOW, Registration, Snapshot, Store
-from sourced.errors import RegistrationError, UnknownGroupError
+from sourced.errors import UnknownGroupError
 from sourced_testing.conformance._given import MOMENT, OPERATOR, Given, Suite, message
 from sourced_testing.conformance._race import crashing, halted, race
 
@@ -110,36 +110,6 @@ class RegisterConformance(Suite):
         assert again == Registration(created=False)
         assert given.group_status().types == {"added", "removed"}
         assert given.drained() == [("a", 1)]
-
-    def test_a_group_known_under_a_former_name_is_renamed(self, store: Store, given: Given) -> None:
-        """I2: its progress goes with it."""
-        given.group("Old")
-        given.appended("a", "added", "added")
-        given.appended("b", "added")
-        given.acked(given.claimed("Old"), 1)
-
-        registration = store.register("New", ["added"], was=["Ancient", "Old"])
-        given.appended("c", "added")
-
-        assert not registration.created
-        assert [group.name for group in store.inspect.groups()] == ["New"]
-        assert sorted(given.drained("New")) == [("a", 2), ("b", 1), ("c", 1)]
-
-    def test_an_unknown_former_name_is_ignored(self, store: Store) -> None:
-        """The group may be new in this database."""
-        assert store.register("New", ["added"], was=["Old"]).created
-
-    def test_a_former_name_that_is_a_group_of_its_own_is_refused(
-        self, store: Store, given: Given
-    ) -> None:
-        """Two groups cannot become one."""
-        given.group("Old")
-        given.group("New")
-
-        with pytest.raises(RegistrationError):
-            store.register("New", ["added"], was=["Old"])
-
-        assert [group.name for group in store.inspect.groups()] == ["New", "Old"]
 
     # registering while others work
 
