@@ -11,6 +11,7 @@ from sourced_testing import FakeClock, conformance
 from sourced_testing.conformance import (
     AckConformance,
     AppendConformance,
+    ArgumentsConformance,
     ClaimConformance,
     CommitConformance,
     DataConformance,
@@ -48,6 +49,9 @@ class TestAck(AckConformance): ...
 
 
 class TestAppend(AppendConformance): ...
+
+
+class TestArguments(ArgumentsConformance): ...
 
 
 class TestClaim(ClaimConformance): ...

@@ -13,6 +13,7 @@ from sourced_testing import FakeClock, conformance
 from sourced_testing.conformance import (
     AckConformance,
     AppendConformance,
+    ArgumentsConformance,
     ClaimConformance,
     CommitConformance,
     DataConformance,
@@ -61,6 +62,9 @@ class TestAck(AckConformance): ...
 
 
 class TestAppend(AppendConformance): ...
+
+
+class TestArguments(ArgumentsConformance): ...
 
 
 class TestClaim(ClaimConformance): ...

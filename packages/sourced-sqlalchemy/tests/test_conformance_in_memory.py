@@ -12,6 +12,7 @@ from sourced_testing import FakeClock, conformance
 from sourced_testing.conformance import (
     AckConformance,
     AppendConformance,
+    ArgumentsConformance,
     ClaimConformance,
     CommitConformance,
     DataConformance,
@@ -55,6 +56,9 @@ class TestAck(AckConformance): ...
 
 
 class TestAppend(AppendConformance): ...
+
+
+class TestArguments(ArgumentsConformance): ...
 
 
 class TestClaim(ClaimConformance): ...

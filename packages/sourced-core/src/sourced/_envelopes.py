@@ -9,17 +9,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sourced._codec import plain_json
-from sourced._json_text import from_json, text_problem, to_json
+from sourced._json_text import from_json, name_problem, to_json
 from sourced._message import Message, UnknownMessage, known_type
 from sourced._meta import NO_KEYS, Meta, changed_meta
-from sourced._problems import InvalidError, shown
+from sourced._problems import InvalidError
 from sourced._records import NewMessage, StoredMessage
 from sourced.errors import PayloadError
 
-__all__ = ["MAX_STREAM_ID", "caused_by", "decode", "decode_new", "encode", "with_meta"]
-
-MAX_STREAM_ID = 255
-"""How many characters a stream id may have; stores index it."""
+__all__ = ["caused_by", "decode", "decode_new", "encode", "with_meta"]
 
 M = TypeVar("M", bound=Message)
 
@@ -42,7 +39,7 @@ def encode(message: Message, stream_id: str) -> NewMessage:
         user = _user_text(meta)
     except InvalidError as invalid:
         problems.update(invalid.as_error(meta.type).problems)
-    if (problem := _stream_id_problem(stream_id)) is not None:
+    if (problem := name_problem(stream_id)) is not None:
         problems["stream_id"] = [problem]
     if problems:
         raise PayloadError(meta.type, problems)
@@ -126,14 +123,6 @@ def _object(text: str, type: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InvalidError.because("expected a JSON object").as_error(type)
     return data
-
-
-def _stream_id_problem(stream_id: object) -> str | None:
-    if not isinstance(stream_id, str) or not stream_id:
-        return f"expected a text that is not empty, got {shown(stream_id)}"
-    if len(stream_id) > MAX_STREAM_ID:
-        return f"has {len(stream_id)} characters, the limit is {MAX_STREAM_ID}"
-    return text_problem(stream_id)
 
 
 def with_meta(  # noqa: PLR0913 - one argument for each part of the envelope

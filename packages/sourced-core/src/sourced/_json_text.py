@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
-from sourced._problems import InvalidError, Part, Problem
+from sourced._problems import InvalidError, Part, Problem, shown
 
 __all__ = [
     "MAX_DEPTH",
     "MAX_INTEGER_BITS",
+    "MAX_NAME",
     "from_json",
     "json_problems",
+    "name_problem",
     "text_problem",
     "to_json",
 ]
@@ -23,6 +25,9 @@ MAX_DEPTH = 100
 
 MAX_INTEGER_BITS = 14_284
 """Integers up to 4,300 digits: what Python converts from and to text without being told to."""
+
+MAX_NAME = 255
+"""How many characters the name of a stream or a group may have; stores index it."""
 
 _dumps = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
@@ -74,6 +79,15 @@ def text_problem(text: str) -> str | None:
     if not _is_unicode(text):
         return "contains a lone surrogate, which is no valid Unicode text"
     return None
+
+
+def name_problem(name: object) -> str | None:
+    """Return what makes something impossible as the name of a stream or a group, if anything."""
+    if not isinstance(name, str) or not name:
+        return f"expected a text that is not empty, got {shown(name)}"
+    if len(name) > MAX_NAME:
+        return f"has {len(name)} characters, the limit is {MAX_NAME}"
+    return text_problem(name)
 
 
 def json_problems(data: Any) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sourced._store import Claim
 from sourced_sqlalchemy._scope import AnyRow, AnySelect, Scope, many
 from sourced_sqlalchemy._tables import Tables
-from sourced_sqlalchemy._types import Moment
+from sourced_sqlalchemy._types import Moment, SoughtText
 
 __all__ = ["claim", "draw_epochs"]
 
@@ -101,7 +101,7 @@ def _claimed(row: AnyRow, group: str, worker_id: str, epoch: int) -> Claim:
 @cache
 def _ready(tables: Tables, named: bool, *, suspect: bool) -> AnySelect:
     d, s, g, w = tables.deliveries.c, tables.streams.c, tables.groups.c, tables.workers.c
-    active = select(g.id).where(g.name == bindparam("name"), g.status == "active")
+    active = select(g.id).where(g.name == bindparam("name", type_=SoughtText), g.status == "active")
     return (
         select(d.id, s.stream_id, d.next_seq, d.attempts, d.replay_until, d.restarted, d.suspect)
         .join_from(tables.deliveries, tables.streams, s.id == d.stream, isouter=True)
@@ -123,7 +123,7 @@ def _claimable(tables: Tables, named: bool) -> tuple[ColumnElement[bool], ...]:
     """
     d, s = tables.deliveries.c, tables.streams.alias("named").c
     if named:
-        keys = select(s.id).where(s.stream_id.in_(many("names")))
+        keys = select(s.id).where(s.stream_id.in_(many("names", SoughtText)))
         return d.stream.in_(keys), func.coalesce(d.worker, d.parked_at).is_(None)
     return d.worker.is_(None), d.parked_at.is_(None)
 

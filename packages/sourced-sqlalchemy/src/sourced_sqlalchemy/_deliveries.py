@@ -15,6 +15,7 @@ from sourced_sqlalchemy._keys import group_key
 from sourced_sqlalchemy._scope import AnySelect, Scope, cell, many, rows_of
 from sourced_sqlalchemy._settle import Delivery, settle
 from sourced_sqlalchemy._tables import Tables
+from sourced_sqlalchemy._types import SoughtText
 
 __all__ = [
     "next_handled",
@@ -130,7 +131,7 @@ def _deliveries_of(tables: Tables) -> AnySelect:
             and_(d.group == group_key(tables), d.stream == s.id),
             isouter=True,
         )
-        .where(s.stream_id.in_(many("names")))
+        .where(s.stream_id.in_(many("names", SoughtText)))
     )
 
 

@@ -16,7 +16,7 @@ from sourced.errors import BusyError, UnknownGroupError
 from sourced_sqlalchemy._operations import record
 from sourced_sqlalchemy._scope import AnyRow, AnySelect, Scope, many
 from sourced_sqlalchemy._tables import Tables
-from sourced_sqlalchemy._types import Moment
+from sourced_sqlalchemy._types import Moment, SoughtText
 
 __all__ = [
     "Group",
@@ -156,7 +156,9 @@ def _listed(types: Collection[str]) -> str:
 
 @cache
 def _by_name(tables: Tables) -> AnySelect:
-    return select(*tables.groups.c).where(tables.groups.c.name == bindparam("name"))
+    return select(*tables.groups.c).where(
+        tables.groups.c.name == bindparam("name", type_=SoughtText)
+    )
 
 
 @cache

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sourced._arguments import checked_limit, checked_place
 from sourced._inspect import (
     PENDING_BOUND,
     DeliveryState,
@@ -22,11 +23,12 @@ from sourced._inspect import (
     StreamStatus,
     WorkerStatus,
 )
+from sourced._json_text import text_problem
 from sourced_sqlalchemy import _inspect_statements as statements
 from sourced_sqlalchemy._deliveries import read_deliveries
 from sourced_sqlalchemy._groups import require_group
 from sourced_sqlalchemy._rows import waiting
-from sourced_sqlalchemy._scope import AnyRow, Scope
+from sourced_sqlalchemy._scope import AnyRow, Scope, listed
 
 __all__ = ["SQLAlchemyInspect"]
 
@@ -45,7 +47,7 @@ class SQLAlchemyInspect:
         """See `sourced._inspect.Inspect`."""
         with self._reading() as scope:
             statement = statements.groups(scope.tables, named=names is not None)
-            values = {} if names is None else {"names": json.dumps(sorted(set(names)))}
+            values = {} if names is None else {"names": listed(names)}
             rows = scope.execute(statement, now=scope.now, bound=PENDING_BOUND + 1, **values).all()
             types: dict[int, set[str]] = {}
             for group, type_ in scope.execute(statements.subscriptions(scope.tables)):
@@ -61,6 +63,7 @@ class SQLAlchemyInspect:
         limit: int = 200,
     ) -> tuple[DeliveryStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
         chosen = None if states is None else tuple(sorted(set(states)))
         values = {"group": group, "stream_id": stream_id, "limit": limit}
         given = {name: value for name, value in values.items() if value is not None}
@@ -75,6 +78,9 @@ class SQLAlchemyInspect:
         self, *, prefix: str = "", after: str = "", limit: int = 200
     ) -> tuple[StreamStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
+        if text_problem(prefix) or text_problem(after):
+            return ()  # no stream can be called so, and not every store can compare with it
         end = _past(prefix)
         values: dict[str, Any] = {"prefix": prefix, "after": after, "limit": limit}
         if end is not None:
@@ -85,6 +91,7 @@ class SQLAlchemyInspect:
 
     def recent_streams(self, *, limit: int = 50) -> tuple[StreamStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
         with self._reading() as scope:
             rows = scope.execute(statements.recent_streams(scope.tables), limit=limit)
             return tuple(StreamStatus(**row._asdict()) for row in rows)
@@ -96,6 +103,7 @@ class SQLAlchemyInspect:
 
     def schedule(self, *, limit: int = 200) -> tuple[ScheduledStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
         with self._reading() as scope:
             rows = scope.execute(statements.schedule(scope.tables), limit=limit)
             return tuple(_scheduled(row) for row in rows)
@@ -108,6 +116,7 @@ class SQLAlchemyInspect:
 
     def operations(self, *, limit: int = 200) -> tuple[OperationRecord, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
         with self._reading() as scope:
             rows = scope.execute(statements.operations(scope.tables), limit=limit)
             return tuple(OperationRecord(**row._asdict()) for row in rows)
@@ -121,13 +130,15 @@ class SQLAlchemyInspect:
         limit: int = 100,
     ) -> tuple[PendingMessage, ...]:
         """See `sourced._inspect.Inspect`."""
+        from_position = checked_place(from_position, "from_position")
+        limit = checked_limit(limit)
         values: dict[str, Any] = {
             "correlation_id": correlation_id,
             "from_position": from_position,
             "limit": limit,
         }
         if groups is not None:
-            values["names"] = json.dumps(sorted(set(groups)))
+            values["names"] = listed(groups)
         with self._reading() as scope:
             statement = statements.pending(scope.tables, named=groups is not None)
             rows = scope.execute(statement, **values).all()

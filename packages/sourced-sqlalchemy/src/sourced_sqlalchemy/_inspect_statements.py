@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from sourced_sqlalchemy._scope import AnySelect, rows_of
 from sourced_sqlalchemy._tables import Tables
-from sourced_sqlalchemy._types import Identifier, Moment
+from sourced_sqlalchemy._types import Identifier, Moment, SoughtText
 
 __all__ = [
     "deliveries",
@@ -128,7 +128,7 @@ def deliveries(
         .join_from(tables.groups, tables.deliveries, d.group == g.id)
         .join(tables.streams, s.id == d.stream, isouter=True)
         .join(tables.workers, w.id == d.worker, isouter=True)
-        .where(g.name == bindparam("group") if group else true())
+        .where(g.name == bindparam("group", type_=SoughtText) if group else true())
         .where(*(_of_stream(tables) if stream else ()))
         .where(true() if states is None else or_(*(_is_in(d, state) for state in states)))
         .order_by(g.name, s.stream_id)
@@ -139,7 +139,11 @@ def deliveries(
 def _of_stream(tables: Tables) -> tuple[ColumnElement[bool], ...]:
     """One stream's deliveries, spelled so that each group's is looked up by (group, stream)."""
     d, s, g = tables.deliveries.c, tables.streams.alias("named").c, tables.groups.alias("all").c
-    stream = select(s.id).where(s.stream_id == bindparam("stream_id")).scalar_subquery()
+    stream = (
+        select(s.id)
+        .where(s.stream_id == bindparam("stream_id", type_=SoughtText))
+        .scalar_subquery()
+    )
     return d.group.in_(select(g.id)), d.stream == stream
 
 
@@ -276,7 +280,7 @@ def _is_unfilled(tables: Tables) -> ColumnElement[bool]:
 def head(tables: Tables) -> AnySelect:
     """The head of a stream."""
     s = tables.streams.c
-    return select(s.seq).where(s.stream_id == bindparam("stream_id"))
+    return select(s.seq).where(s.stream_id == bindparam("stream_id", type_=SoughtText))
 
 
 @cache

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, select
 
 from sourced_sqlalchemy._scope import AnySelect, Scope, many
 from sourced_sqlalchemy._tables import Tables
+from sourced_sqlalchemy._types import SoughtText
 
 __all__ = ["group_key", "group_names"]
 
@@ -17,7 +18,7 @@ __all__ = ["group_key", "group_names"]
 def group_key(tables: Tables) -> ColumnElement[Any]:
     """Return the surrogate key of the group whose name is the parameter `name`."""
     g = tables.groups.c
-    return select(g.id).where(g.name == bindparam("name")).scalar_subquery()
+    return select(g.id).where(g.name == bindparam("name", type_=SoughtText)).scalar_subquery()
 
 
 def group_names(scope: Scope, keys: Collection[int]) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
@@ -14,9 +13,9 @@ from sourced._records import StoredMessage
 from sourced._store import LogPage, Snapshot, StreamPage
 from sourced_sqlalchemy._keys import group_key
 from sourced_sqlalchemy._rows import message_columns, stored
-from sourced_sqlalchemy._scope import AnySelect, Scope, rows_of
+from sourced_sqlalchemy._scope import AnySelect, Scope, listed, rows_of
 from sourced_sqlalchemy._tables import Tables
-from sourced_sqlalchemy._types import Identifier
+from sourced_sqlalchemy._types import Identifier, SoughtText
 
 __all__ = ["read_all", "read_one", "read_snapshots", "read_stream", "trace"]
 
@@ -37,7 +36,7 @@ def read_stream(
     end = head if upto is None else min(upto, head)
     values: dict[str, Any] = {"stream_id": stream_id, "after": after, "upto": end, "count": limit}
     if types is not None:
-        values["types"] = json.dumps(sorted(set(types)))
+        values["types"] = listed(types)
     statement = _of_stream(scope.tables, typed=types is not None)
     messages = tuple(map(stored, scope.execute(statement, **values)))
     if len(messages) < limit:
@@ -62,7 +61,7 @@ def read_all(
     start = after if after is not None else (last + 1 if backwards else 0)
     values: dict[str, Any] = {"after": start, "count": limit}
     if types is not None:
-        values["types"] = json.dumps(sorted(set(types)))
+        values["types"] = listed(types)
     statement = _of_log(scope.tables, typed=types is not None, backwards=backwards)
     messages = tuple(map(stored, scope.execute(statement, **values)))
     if len(messages) == limit:
@@ -88,7 +87,7 @@ def read_snapshots(
     scope: Scope, group: str, stream_ids: Collection[str], version: int
 ) -> Mapping[str, Snapshot]:
     """Return the snapshots of this version, by stream."""
-    wanted = json.dumps(sorted(set(stream_ids)))
+    wanted = listed(stream_ids)
     rows = scope.execute(_snapshots(scope.tables), name=group, wanted=wanted, version=version)
     return {
         row.stream_id: Snapshot(
@@ -116,13 +115,17 @@ def _of_types(tables: Tables, typed: bool) -> Any:
 @cache
 def _head(tables: Tables) -> AnySelect:
     s = tables.streams.c
-    return select(s.seq).where(s.stream_id == bindparam("stream_id"))
+    return select(s.seq).where(s.stream_id == bindparam("stream_id", type_=SoughtText))
 
 
 @cache
 def _of_stream(tables: Tables, *, typed: bool) -> AnySelect:
     m, s = tables.messages.c, tables.streams.alias("named").c
-    stream = select(s.id).where(s.stream_id == bindparam("stream_id")).scalar_subquery()
+    stream = (
+        select(s.id)
+        .where(s.stream_id == bindparam("stream_id", type_=SoughtText))
+        .scalar_subquery()
+    )
     return (
         _messages(tables)
         .where(m.stream == stream)

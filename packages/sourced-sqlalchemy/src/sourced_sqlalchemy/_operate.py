@@ -17,7 +17,7 @@ from sourced_sqlalchemy._claim import draw_epochs
 from sourced_sqlalchemy._deliveries import next_handled, read_deliveries, save_deliveries
 from sourced_sqlalchemy._groups import check_filled, require_group
 from sourced_sqlalchemy._operations import record
-from sourced_sqlalchemy._scope import AnySelect, Scope, cell, rows_of
+from sourced_sqlalchemy._scope import AnySelect, Scope, cell, listed, rows_of
 from sourced_sqlalchemy._settle import Delivery, freshened
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._types import Moment
@@ -33,7 +33,7 @@ def unpark(scope: Scope, name: str, stream_ids: Collection[str] | None, by: Oper
     group = require_group(scope, name)
     values: dict[str, Any] = {"own_group": group.id, "now": scope.now}
     if stream_ids is not None:
-        values["wanted"] = json.dumps(sorted(set(stream_ids)))
+        values["wanted"] = listed(stream_ids)
     woken = scope.execute(_unpark(scope.tables, named=stream_ids is not None), **values).rowcount
     if woken:
         scope.stirred.add(name)
@@ -92,7 +92,7 @@ def streams_to_reset(scope: Scope, name: str, stream_ids: Collection[str] | None
     check_filled(group)
     values: dict[str, Any] = {"group": group.id}
     if stream_ids is not None:
-        values["wanted"] = json.dumps(sorted(set(stream_ids)))
+        values["wanted"] = listed(stream_ids)
     statement = _covered(scope.tables, named=stream_ids is not None)
     return scope.execute(statement, **values).scalars().all()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,9 +21,10 @@ from sqlalchemy import (
     func,
 )
 
+from sourced._json_text import text_problem
 from sourced_sqlalchemy._tables import Tables
 
-__all__ = ["AnyResult", "AnyRow", "AnySelect", "Scope", "cell", "many", "rows_of"]
+__all__ = ["AnyResult", "AnyRow", "AnySelect", "Scope", "cell", "listed", "many", "rows_of"]
 
 if TYPE_CHECKING:  # SQLAlchemy 2.0 knows rows as one type of a tuple, 2.1 as the types in it
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -75,6 +77,15 @@ def rows_of(name: str) -> TableValuedAlias:
     bound on parameters.
     """
     return func.json_each(bindparam(name)).table_valued("key", "value", name=name)
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Return texts to be looked for as one JSON array, for `rows_of`.
+
+    Those that could never be stored are left out: SQLite cuts a text of JSON at a NUL, and would
+    find another one.
+    """
+    return json.dumps([text for text in sorted(set(texts)) if text_problem(text) is None])
 
 
 def cell(rows: TableValuedAlias, column: int) -> Any:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from sourced._arguments import check_group, checked_bound, checked_limit, checked_start
 from sourced._clock import Clock, SystemClock
 from sourced._faults import reach
 from sourced._limits import MAX_MESSAGE_BYTES
@@ -176,6 +177,8 @@ class SQLAlchemyStore(Verbs):
         was: Sequence[str] = (),
     ) -> Registration:
         """See `sourced._store.Store`."""
+        check_group(group, was)
+        start = checked_start(start)
         with self._reading() as scope:
             if _register.is_registered(scope, group, types, was):
                 return Registration(created=False)
@@ -234,6 +237,7 @@ class SQLAlchemyStore(Verbs):
         chunk: int = 500,
     ) -> Iterator[ResetProgress]:
         """See `sourced._store.Store`."""
+        chunk = checked_limit(chunk, "chunk")
         with self._reading() as scope:
             streams = _operate.streams_to_reset(scope, group, stream_ids)
         with self._writing() as scope:
@@ -289,6 +293,7 @@ class SQLAlchemyStore(Verbs):
         A claim need not wait for the disk: one that a power failure takes back was held by a
         process that is gone as well, and every commit compares `next_seq` (I3).
         """
+        max_streams = checked_limit(max_streams, "max_streams")
         with self._writing(durable=False) as scope:
             claims = _claim.claim(
                 scope, group, worker_id, max_streams=max_streams, stream_ids=stream_ids
@@ -365,6 +370,7 @@ class SQLAlchemyStore(Verbs):
 
     def promote_due(self, limit: int = 1000) -> Promoted:
         """See `sourced._store.Store`."""
+        limit = checked_limit(limit)
         with self._writing() as scope:
             return _schedule.promote_due(scope, limit)
 
@@ -379,11 +385,13 @@ class SQLAlchemyStore(Verbs):
         backwards: bool = False,
     ) -> LogPage:
         """See `sourced._store.Store`."""
+        after, limit = checked_bound(after, "after"), checked_limit(limit)
         with self._reading() as scope:
             return _log.read_all(scope, after=after, types=types, limit=limit, backwards=backwards)
 
     def trace(self, message_id: UUID, *, limit: int = 1000) -> tuple[StoredMessage, ...]:
         """See `sourced._store.Store`."""
+        limit = checked_limit(limit)
         with self._reading() as scope:
             return _log.trace(scope, message_id, limit)
 

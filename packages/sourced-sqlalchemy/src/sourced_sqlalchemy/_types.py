@@ -11,8 +11,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from sourced._clock import from_micros, to_micros
+from sourced._json_text import text_problem
 
-__all__ = ["KEY", "Identifier", "Moment", "ReadableText"]
+__all__ = ["KEY", "Identifier", "Moment", "ReadableText", "SoughtText"]
 
 KEY: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 """A surrogate key; SQLite makes a key its row id only if its type is spelled INTEGER."""
@@ -52,3 +53,13 @@ class ReadableText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the dialect is all the same
         return None if value is None else value.encode("utf-8", "replace").decode()
+
+
+class SoughtText(TypeDecorator[str]):
+    """A name that is looked for: one that could never be stored is one that nothing has."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the dialect is all the same
+        return value if value is None or text_problem(value) is None else "\0"

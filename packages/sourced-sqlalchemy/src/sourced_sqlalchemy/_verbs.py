@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from uuid import UUID
 
+from sourced._arguments import checked_bound, checked_limit, checked_place
 from sourced._faults import reach
 from sourced._limits import check_sizes
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
@@ -67,6 +68,8 @@ class Verbs:
         limit: int = 500,
     ) -> StreamPage:
         """See `sourced._store.Verbs`."""
+        after, upto = checked_place(after, "after"), checked_bound(upto, "upto")
+        limit = checked_limit(limit)
         with self._reading() as scope:
             return read_stream(scope, stream_id, after=after, upto=upto, types=types, limit=limit)
 

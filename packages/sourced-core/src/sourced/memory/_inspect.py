@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import chain, islice
 from uuid import UUID
 
+from sourced._arguments import checked_limit, checked_place
 from sourced._inspect import (
     PENDING_BOUND,
     DeliveryState,
@@ -23,6 +24,7 @@ from sourced._inspect import (
     StreamStatus,
     WorkerStatus,
 )
+from sourced._json_text import text_problem
 from sourced._records import StoredMessage
 from sourced.memory._groups import first_past
 from sourced.memory._log import Stream
@@ -61,6 +63,7 @@ class MemoryInspect:
         limit: int = 200,
     ) -> tuple[DeliveryStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
         now = self._now()
         with self._reading() as tables:
             chosen = (
@@ -75,6 +78,9 @@ class MemoryInspect:
         self, *, prefix: str = "", after: str = "", limit: int = 200
     ) -> tuple[StreamStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
+        if text_problem(prefix) or text_problem(after):
+            return ()  # no stream can be called so, and not every store can compare with it
         with self._reading() as tables:
             ids = tables.log.stream_ids
             start = max(bisect_right(ids, after), bisect_left(ids, prefix))
@@ -84,6 +90,7 @@ class MemoryInspect:
 
     def recent_streams(self, *, limit: int = 50) -> tuple[StreamStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
         with self._reading() as tables:
             newest = heapq.nlargest(
                 limit, tables.log.streams, key=lambda stream: stream.messages[-1].position
@@ -98,6 +105,7 @@ class MemoryInspect:
 
     def schedule(self, *, limit: int = 200) -> tuple[ScheduledStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
         with self._reading() as tables:
             rows = heapq.nsmallest(limit, tables.schedule, key=lambda row: (row.due_at, row.number))
             return tuple(
@@ -115,6 +123,7 @@ class MemoryInspect:
 
     def operations(self, *, limit: int = 200) -> tuple[OperationRecord, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
         with self._reading() as tables:
             return tuple(heapq.nlargest(limit, tables.operations, key=lambda row: row.id))
 
@@ -127,6 +136,8 @@ class MemoryInspect:
         limit: int = 100,
     ) -> tuple[PendingMessage, ...]:
         """See `sourced._inspect.Inspect`."""
+        from_position = checked_place(from_position, "from_position")
+        limit = checked_limit(limit)
         now = self._now()
         with self._reading() as tables:
             messages = tables.log.by_correlation(correlation_id, from_position)

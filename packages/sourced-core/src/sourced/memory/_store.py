@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import NoReturn
 from uuid import UUID
 
+from sourced._arguments import check_group, checked_bound, checked_limit, checked_start
 from sourced._clock import Clock, SystemClock
 from sourced._faults import reach
 from sourced._limits import MAX_MESSAGE_BYTES
@@ -133,6 +134,8 @@ class MemoryStore(MemoryVerbs):
         was: Sequence[str] = (),
     ) -> Registration:
         """See `sourced._store.Store`."""
+        check_group(group, was)
+        start = checked_start(start)
         with self._reading() as tables:
             if _groups.is_registered(tables, group, types, was):
                 return Registration(created=False)
@@ -190,6 +193,7 @@ class MemoryStore(MemoryVerbs):
         chunk: int = 500,
     ) -> Iterator[ResetProgress]:
         """See `sourced._store.Store`."""
+        chunk = checked_limit(chunk, "chunk")
         with self._writing() as tables:
             streams = _reset.begin_reset(tables, group, stream_ids, by)
         for begin in range(0, len(streams), chunk):
@@ -239,6 +243,7 @@ class MemoryStore(MemoryVerbs):
         stream_ids: Collection[str] | None = None,
     ) -> list[Claim]:
         """See `sourced._store.Store`."""
+        max_streams = checked_limit(max_streams, "max_streams")
         with self._writing() as tables:
             claims = _deliveries.claim(tables, group, worker_id, max_streams, stream_ids)
         if claims:
@@ -308,6 +313,7 @@ class MemoryStore(MemoryVerbs):
 
     def promote_due(self, limit: int = 1000) -> Promoted:
         """See `sourced._store.Store`."""
+        limit = checked_limit(limit)
         with self._writing() as tables:
             return _schedule.promote_due(tables, limit, self._limit)
 
@@ -322,11 +328,13 @@ class MemoryStore(MemoryVerbs):
         backwards: bool = False,
     ) -> LogPage:
         """See `sourced._store.Store`."""
+        after, limit = checked_bound(after, "after"), checked_limit(limit)
         with self._reading() as tables:
             return _read.read_all(tables, after, types, limit, backwards)
 
     def trace(self, message_id: UUID, *, limit: int = 1000) -> tuple[StoredMessage, ...]:
         """See `sourced._store.Store`."""
+        limit = checked_limit(limit)
         with self._reading() as tables:
             return _read.trace(tables, message_id, limit)
 

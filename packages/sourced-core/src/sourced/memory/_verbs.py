@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 
+from sourced._arguments import checked_bound, checked_limit, checked_place
 from sourced._faults import reach
 from sourced._limits import check_sizes
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
@@ -63,6 +64,8 @@ class MemoryVerbs:
         limit: int = 500,
     ) -> StreamPage:
         """See `sourced._store.Verbs`."""
+        after, upto = checked_place(after, "after"), checked_bound(upto, "upto")
+        limit = checked_limit(limit)
         with self._reading() as tables:
             return _read.read_stream(tables, stream_id, after, upto, types, limit)
 

@@ -12,6 +12,7 @@ connection can hold the user's own rows, and needs a fixture `user_table` (a `Us
 
 from sourced_testing.conformance.ack import AckConformance
 from sourced_testing.conformance.append import AppendConformance
+from sourced_testing.conformance.arguments import ArgumentsConformance
 from sourced_testing.conformance.claim import ClaimConformance
 from sourced_testing.conformance.commit import CommitConformance
 from sourced_testing.conformance.data import DataConformance
@@ -41,6 +42,7 @@ from sourced_testing.conformance.workers_and_leases import LeaseConformance, Pol
 __all__ = [
     "AckConformance",
     "AppendConformance",
+    "ArgumentsConformance",
     "ClaimConformance",
     "CommitConformance",
     "DataConformance",
