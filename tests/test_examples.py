@@ -2,16 +2,21 @@
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 from sqlalchemy import update
 
 from examples.shop.__main__ import COMMANDS
 from examples.shop.checks import checks
+from examples.shop.command_file import read_lines
 from examples.shop.generate import command_lines
+from examples.shop.intake import take_in
 from examples.shop.listing import OrderListing
 from examples.shop.recount import recount, whole_log
 from examples.shop.rows import orders
@@ -57,7 +62,9 @@ def shop(store: str, first_run: object) -> Shop:
 
 
 def failed_checks(shop: Shop) -> list[str]:
-    return [what for what, holds in checks(shop, recount(shop.app)).items() if not holds]
+    with COMMANDS.open() as lines:
+        intake = take_in(shop.app, read_lines(lines))
+    return [what for what, holds in checks(shop, recount(shop.app), intake).items() if not holds]
 
 
 def test_the_command_file_is_what_the_generator_makes() -> None:
@@ -115,3 +122,152 @@ def test_replaying_the_sales_does_not_double_them(shop: Shop) -> None:
 
     assert drained.handled > 0
     assert failed_checks(shop) == []
+
+
+@pytest.fixture(scope="module")
+def few_commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The deliveries, and all that concerns nine carts."""
+    few = re.compile(r'"to": "(stock-|(cart|payment)-000)')
+    path = tmp_path_factory.mktemp("few") / "commands.jsonl"
+    path.write_text("\n".join(line for line in command_lines() if few.search(line)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def few_handled(few_commands: Path) -> Path:
+    """The database of a shop that has handled them, with nothing left outside the file."""
+    path = few_commands.with_name("shop.db")
+    ran = run_shop("--store", f"sqlite:///{path}", "--commands", str(few_commands))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+PAYLOAD_OF_FIRST = """
+UPDATE sourced_messages SET payload = json_set(payload, ?2, ?3)
+WHERE position = (SELECT min(position) FROM sourced_messages WHERE type = ?1)
+"""
+TYPE_OF_LAST = """
+UPDATE sourced_messages SET type = ?2
+WHERE position = (SELECT max(position) FROM sourced_messages WHERE type = ?1)
+"""
+CAUSE_OF_FIRST = """
+UPDATE sourced_messages
+SET causation_id = (SELECT id FROM sourced_messages WHERE type = ?2 ORDER BY position LIMIT 1)
+WHERE position = (SELECT min(position) FROM sourced_messages WHERE type = ?1)
+"""
+ONE_MORE_LIKE_THE_FIRST = """
+INSERT INTO sourced_messages
+SELECT (SELECT max(position) + 1 FROM sourced_messages), stream,
+       (SELECT max(seq) + 1 FROM sourced_messages AS other WHERE other.stream = message.stream),
+       randomblob(16), ?2, version, created_at, causation_id, correlation_id, size, meta,
+       coalesce(?3, payload)
+FROM sourced_messages AS message
+WHERE type = ?1 ORDER BY position LIMIT 1
+"""
+SALE_OF_ANOTHER_ORDER = "UPDATE sales SET order_id = 'order-9999' WHERE rowid = 1"
+SALE_OF_NOTHING = """
+INSERT INTO sales (order_id, product_id, customer_id, units, revenue)
+SELECT one.order_id, other.product_id, one.customer_id, 0, 0 FROM sales AS one, sales AS other
+WHERE (one.order_id, other.product_id) NOT IN (SELECT order_id, product_id FROM sales) LIMIT 1
+"""
+
+REFUSAL = '{"command": "carts.add_item", "reason": "unknown product"}'
+
+FALSIFICATIONS = [
+    pytest.param(
+        PAYLOAD_OF_FIRST,
+        ["carts.item_added", "$.price", 1],
+        "every item has the catalogue's price",
+        id="an item's price",
+    ),
+    pytest.param(
+        PAYLOAD_OF_FIRST,
+        ["carts.checked_out", "$.total", 1],
+        "every cart was checked out with what was put into it",
+        id="a cart's total",
+    ),
+    pytest.param(
+        PAYLOAD_OF_FIRST,
+        ["carts.checked_out", "$.lines[0].quantity", 7],
+        "every cart was checked out with what was put into it",
+        id="a cart's line",
+    ),
+    pytest.param(
+        TYPE_OF_LAST,
+        ["carts.item_added", "carts.item_removed"],
+        "every command was decided as it asked, or refused",
+        id="an event's type",
+    ),
+    pytest.param(
+        PAYLOAD_OF_FIRST,
+        ["orders.started", "$.total", 1],
+        "every order started with what its cart was checked out with",
+        id="an order's total",
+    ),
+    pytest.param(
+        PAYLOAD_OF_FIRST,
+        ["orders.placed", "$.total", 1],
+        "every order was placed for its total or cancelled, once",
+        id="a placed order's total",
+    ),
+    pytest.param(
+        PAYLOAD_OF_FIRST,
+        ["payments.collected", "$.amount", 1],
+        "the money collected is that of the orders placed",
+        id="a payment",
+    ),
+    pytest.param(
+        CAUSE_OF_FIRST,
+        ["carts.item_added", "stock.receive"],
+        "every command was decided",
+        id="an event's cause",
+    ),
+    pytest.param(
+        ONE_MORE_LIKE_THE_FIRST,
+        ["carts.item_added", "shop.command_refused", REFUSAL],
+        "none was decided twice",
+        id="a second decision",
+    ),
+    pytest.param(
+        ONE_MORE_LIKE_THE_FIRST,
+        ["carts.add_item", "carts.add_item", None],
+        "the log has as many commands as were taken in",
+        id="a command that nobody sent",
+    ),
+    pytest.param(
+        SALE_OF_ANOTHER_ORDER,
+        [],
+        "the rows of the sales are what the log says",
+        id="a sale's order",
+    ),
+    pytest.param(
+        SALE_OF_NOTHING,
+        [],
+        "the rows of the sales are what the log says",
+        id="a sale of nothing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("falsification", "values", "check"), FALSIFICATIONS)
+def test_what_is_falsified_between_runs_fails_its_check(
+    falsification: str,
+    values: list[object],
+    check: str,
+    few_commands: Path,
+    few_handled: Path,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "shop.db"
+    copyfile(few_handled, path)
+    with closing(sqlite3.connect(path)) as database, database:
+        assert database.execute(falsification, values).rowcount == 1
+
+    ran = run_shop(
+        "--store", f"sqlite:///{path}", "--commands", str(few_commands), "--workers", "1"
+    )
+
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert f" FAILED  {check}\n" in ran.stdout

@@ -95,12 +95,12 @@ def test_totals_are_the_same_though_a_worker_is_killed_every_second(
     shop = open_shop(store)
     with shop.app, COMMANDS.open() as lines:
         shop.install()
-        take_in(shop.app, read_lines(lines))
+        intake = take_in(shop.app, read_lines(lines))
 
         with workers_under_fire(store) as workers:
             wait_until_quiet(shop.app)
 
         count = recount(shop.app)
         assert workers.killed > 0
-        assert [what for what, holds in checks(shop, count).items() if not holds] == []
+        assert [what for what, holds in checks(shop, count, intake).items() if not holds] == []
         assert fingerprint(count) == undisturbed

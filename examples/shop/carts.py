@@ -29,6 +29,11 @@ class CartState:
     lines: dict[str, Line] = field(default_factory=dict)
     is_checked_out: bool = False
 
+    @property
+    def total(self) -> int:
+        """What all of it costs."""
+        return sum(line.quantity * line.price for line in self.lines.values())
+
     def quantity_of(self, product_id: str) -> int:
         """Return how many of a product are in the cart."""
         return self.lines[product_id].quantity if product_id in self.lines else 0
@@ -68,7 +73,8 @@ class Cart(Actor[CartState]):
         elif not cart.lines:
             yield refused(cmd, Reason.CART_EMPTY)
         else:
-            yield CheckedOut(customer_id=cmd.customer_id, lines=tuple(cart.lines.values()))
+            lines = tuple(cart.lines.values())
+            yield CheckedOut(customer_id=cmd.customer_id, lines=lines, total=cart.total)
 
     @event
     def item_added(self, cart: CartState, event: ItemAdded) -> None:

@@ -97,10 +97,11 @@ class ItemRemoved(Event, type="carts.item_removed"):
 
 
 class CheckedOut(Event, type="carts.checked_out"):
-    """The cart is closed, and these are its lines."""
+    """The cart is closed, and this is what was in it."""
 
     customer_id: str
     lines: tuple[Line, ...]
+    total: int
 
 
 # --- orders ---------------------------------------------------------------------------------------

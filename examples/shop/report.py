@@ -20,7 +20,7 @@ def report(shop: Shop, intake: Intake) -> bool:
     _tell_sales(count)
     _tell_lag(shop)
     _tell_tree(shop, count)
-    return _tell_checks(shop, count)
+    return _tell_checks(shop, count, intake)
 
 
 def _tell_intake(intake: Intake) -> None:
@@ -34,8 +34,9 @@ def _tell_intake(intake: Intake) -> None:
 
 
 def _tell_decisions(count: Recount) -> None:
-    _heading(f"{len(count.decisions):,} commands decided")
-    print(f"{len(count.decisions) - count.refused.total():7,}  accepted")
+    decided = count.decided()
+    _heading(f"{decided:,} commands decided")
+    print(f"{decided - count.refused.total():7,}  accepted")
     for reason, number in count.refused.most_common():
         _row(number, reason, f"line {count.first_refused[reason]} was the first")
 
@@ -50,7 +51,7 @@ def _tell_orders(count: Recount) -> None:
 def _tell_sales(count: Recount) -> None:
     sold = count.sold()
     units = sum(units for units, _ in sold.values())
-    _heading(f"{units:,} units sold for {_money(count.money)}")
+    _heading(f"{units:,} units sold for {_money(count.collected.total())}")
     _tell_best("products", sold)
     _tell_best("customers", count.sold(by_customer=True))
 
@@ -70,16 +71,17 @@ def _tell_lag(shop: Shop) -> None:
 def _tell_tree(shop: Shop, count: Recount) -> None:
     """Draw the causation tree of a placed order, one with few lines, to fit a screen."""
     placed = count.placed().items()
-    fitting = [(len(order.lines), order_id) for order_id, order in placed if len(order.lines) > 1]
+    sizes = [(len(order.bought.lines), number) for number, order in placed]
+    fitting = [(size, number) for size, number in sizes if size > 1 and number in count.check_outs]
     if not fitting:
         return
-    cart_id = min(fitting)[1].replace("order", "cart")
-    _heading(f"What checking out {cart_id} caused")
-    print(shop.app.trace(count.check_outs[cart_id]))
+    _, number = min(fitting)
+    _heading(f"What checking out cart-{number} caused")
+    print(shop.app.trace(count.check_outs[number]))
 
 
-def _tell_checks(shop: Shop, count: Recount) -> bool:
-    checked = checks(shop, count)
+def _tell_checks(shop: Shop, count: Recount, intake: Intake) -> bool:
+    checked = checks(shop, count, intake)
     _heading(f"Checks ({count.messages:,} messages, fingerprint {fingerprint(count)})")
     for what, holds in checked.items():
         print(f"{'ok' if holds else 'FAILED':>7}  {what}")

@@ -82,6 +82,10 @@ class SaleRows(Protocol):
         """Remove all that was sold by orders."""
         ...
 
+    def all(self, connection: Connection | None) -> list[Sale]:
+        """Return the rows."""
+        ...
+
     def totals(self, by: By, connection: Connection | None) -> Totals:
         """Return units and revenue by product or by customer."""
         ...
@@ -144,6 +148,10 @@ class SalesInSql:
         """See `SaleRows`."""
         _of(connection).execute(delete(sales).where(sales.c.order_id.in_(order_ids)))
 
+    def all(self, connection: Connection | None) -> list[Sale]:
+        """See `SaleRows`."""
+        return [Sale(**row._mapping) for row in _of(connection).execute(select(sales))]
+
     def totals(self, by: By, connection: Connection | None) -> Totals:
         """See `SaleRows`."""
         key = sales.c[by]
@@ -202,11 +210,15 @@ class SalesInMemory:
         for order_id in order_ids:
             self._rows.pop(order_id, None)
 
+    def all(self, connection: Connection | None) -> list[Sale]:
+        """See `SaleRows`."""
+        return [sale for sold in self._rows.values() for sale in sold]
+
     def totals(self, by: By, connection: Connection | None) -> Totals:
         """See `SaleRows`."""
         units: Counter[str] = Counter()
         revenue: Counter[str] = Counter()
-        for sale in (sale for sold in self._rows.values() for sale in sold):
+        for sale in self.all(connection):
             units[getattr(sale, by)] += sale.units
             revenue[getattr(sale, by)] += sale.revenue
         return {name: (units[name], revenue[name]) for name in units}
