@@ -18,6 +18,7 @@ import typer
 
 from sourced_cli._envelope import Diagnostic, Level, Status, document
 from sourced_cli._exit import Code, CommandError, code_of
+from sourced_cli._pipe import await_loss
 from sourced_cli._render import Painter
 from sourced_cli._text import hide_passwords, safe, safe_lines
 
@@ -67,6 +68,14 @@ class Report:
     def stream(self, data: object, text: str) -> None:
         """Give one answer of many: a document on a line of its own, or text."""
         self._write(document(self.command, "ok", data) if self.as_json else text)
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, a day at most, before there is more to stream.
+
+        Raises:
+            BrokenPipeError: nobody reads it any more, so that the command ends.
+        """
+        await_loss(self.out, seconds)
 
     def note(self, text: str) -> None:
         """Say something to whoever runs the command."""

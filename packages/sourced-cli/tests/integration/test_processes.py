@@ -189,7 +189,12 @@ def test_the_end_of_the_grace_exits_70(stuck: Project) -> None:
     workers.send_signal(signal.SIGTERM)
     code, out, _ = ended(workers)
 
-    assert (code, json.loads(out)["data"]["forced"]) == (70, True)
+    answer = json.loads(out)
+    assert (code, answer["data"]["forced"]) == (70, True)
+    (said,) = answer["diagnostics"]
+    assert (said["code"], said["level"]) == ("workers.forced", "error")
+    assert "given back" in said["message"]
+    assert "--grace" in said["hint"]
     assert state_of(stuck, "stuck.db") == (0, 0)
 
 
@@ -217,13 +222,15 @@ app.install()
 app.dispatch_many(Dispatch(Count(number=n), to=f"s-{n % 150}") for n in range(3_000))
 """,
     )
-    drain = project.start("workers", "--drain", "-c", "1")
+    drain = project.start("workers", "--drain", "-c", "1", "--json")
     await_fact(lambda: len(lines_of(project.folder / "effects.txt")) > 10)
 
     drain.send_signal(signal.SIGTERM)
-    code, *_ = ended(drain)
+    code, out, _ = ended(drain)
 
     assert code == 128 + signal.SIGTERM
+    (said,) = json.loads(out)["diagnostics"]
+    assert said["code"] == "workers.interrupted"
     assert state_of(project, "load.db") == (0, 0)
 
 
@@ -327,6 +334,36 @@ def test_watching_ends_with_ctrl_c(shop: Project) -> None:
     assert code == 130
     assert "\x1b" not in out
     assert err == "error: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("messages", "tail", "-f", "--after", "0"),
+        ("messages", "tail", "-f", "--after", "0", "--json"),
+        ("messages", "tail", "-f", "--after", "0", "--stream", "cart-1"),
+        ("lag", "--watch", "--interval", "1h"),
+        ("lag", "--watch", "--interval", "100d", "--json"),
+    ],
+    ids=" ".join,
+)
+def test_who_shows_nothing_new_notices_all_the_same_that_the_reader_has_gone(
+    shop: Project, arguments: tuple[str, ...]
+) -> None:
+    shop.installed().send("carts.place", "cart-1")
+    process = shop.start(*arguments)
+    assert process.stdout is not None
+    assert process.stderr is not None
+
+    try:
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.wait(PATIENCE)
+    finally:
+        process.kill()
+
+    assert (process.returncode, process.stderr.read()) == (0, "")
+    process.stderr.close()
 
 
 # --- a new app ------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Annotated
 
@@ -99,7 +98,7 @@ def lag(  # noqa: PLR0913, PLR0917 - an argument for each option
             _check(now, limits, report)
             if not watch or report.code:
                 return
-            time.sleep(interval.total_seconds())
+            report.pause(interval.total_seconds())
 
 
 def _show(lag: Lag, report: Report, *, again: bool) -> None:

@@ -161,6 +161,8 @@ def _show(pages: Iterator[Page], report: Report, most: int | None) -> None:
         if page.waiting_for and page.waiting_for != told:
             report.note(f"what comes next is held back by {', '.join(page.waiting_for)}")
         told = page.waiting_for
+        if not page.messages:
+            report.pause(0)  # no write tells an idle tail that its reader has gone
 
 
 @cli.command(
