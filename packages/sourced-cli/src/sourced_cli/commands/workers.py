@@ -93,7 +93,8 @@ def workers(
                 )
             ended = supervisor.drain() if drain else supervisor.run()
         _tell(ended, found, report, drained=drain)
-        report.code = _code(ended, drained=drain)
+        if (error := _cut_short(ended, drained=drain)) is not None:
+            report.refuse(error)
         if ended.forced:
             _exit_now(report)
 
@@ -159,13 +160,24 @@ def _left(found: FoundApp) -> dict[str, dict[str, int]]:
     return left
 
 
-def _code(ended: Ended, *, drained: bool) -> Code:
-    """A drain that was cut short has not done what it was asked for."""
+def _cut_short(ended: Ended, *, drained: bool) -> CommandError | None:
+    """Return why the work did not come to its end; a drain's is that nothing is left."""
     if ended.forced:
-        return Code.FORCED
+        return CommandError(
+            Code.FORCED,
+            "stopped by force, by a second signal or the end of the grace: what was in hand is "
+            "given back",
+            name="workers.forced",
+            hint="give handlers more time with --grace, or look why they take so long",
+        )
     if drained and ended.signal is not None:
-        return Code(128 + ended.signal)
-    return Code.DONE
+        return CommandError(
+            Code(128 + ended.signal),
+            "a signal ended the drain before everything was handled",
+            name="workers.interrupted",
+            hint="run it again: what is left is handled then",
+        )
+    return None
 
 
 def _exit_now(report: Report) -> None:
