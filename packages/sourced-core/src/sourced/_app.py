@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from sourced._actor import Actor
+from sourced._arguments import checked_bound, checked_place
 from sourced._batch import StreamReader
 from sourced._clock import Clock
 from sourced._drain import drain
@@ -140,7 +141,8 @@ class App:
             The app, so that calls can be chained.
 
         Raises:
-            RegistrationError: a group's name is taken, or a command has a decider already.
+            RegistrationError: a group's name is taken or cannot be stored, a command has a decider
+                already, or `start` is none of the three.
         """
         with self._lock:
             for reactor in reactors:
@@ -223,6 +225,7 @@ class App:
         Raises:
             PayloadError: the message cannot be stored; nothing was written.
             DuplicateMessageError: its id belongs to another message.
+            UsageError: `at` and `after` are both given, or name no moment that can be.
         """
         engine, _ = self.ready()
         with engine.stamping():
@@ -378,7 +381,9 @@ class App:
         Raises:
             WaitTimeoutError: says how far it is.
             StreamParkedError, GroupStoppedError: it waits for an operator.
+            UsageError: a seq below 0.
         """
+        seq = checked_place(seq, "seq")
         self.ready()
         wait_for(self._engine, self.groups.name_of(group), stream_id, seq, timeout)
 
@@ -389,7 +394,9 @@ class App:
 
         Raises:
             UnknownGroupError: the actor is not registered.
+            UsageError: a seq below 0.
         """
+        upto = checked_bound(upto, "upto")
         prototype = self._registry.of(actor).reactor
         loaded: A = prototype.console_instance(stream_id, self, upto=upto)
         return loaded
@@ -409,8 +416,17 @@ class App:
         """Give the messages of a stream with after < seq ≤ upto, in order, page by page.
 
         Messages whose type is not defined here come as `UnknownMessage`.
+
+        Raises:
+            UsageError: a seq below 0.
         """
         names = None if types is None else stored_types(types)
+        bounds = checked_place(after, "after"), checked_bound(upto, "upto")
+        return self._messages(stream_id, *bounds, names)
+
+    def _messages(
+        self, stream_id: str, after: int, upto: int | None, names: frozenset[str] | None
+    ) -> Iterator[Message]:
         while True:
             page = self.store.read_stream(
                 stream_id, after=after, upto=upto, types=names, limit=PAGE
@@ -428,7 +444,11 @@ class App:
         limit: int = 500,
         backwards: bool = False,
     ) -> MessagePage:
-        """Return a page of the whole log by position; read on with its `next_after`."""
+        """Return a page of the whole log by position; read on with its `next_after`.
+
+        Raises:
+            UsageError: a position below 0, or a limit below 1.
+        """
         names = None if types is None else stored_types(types)
         page = self.store.read_all(after=after, types=names, limit=limit, backwards=backwards)
         return MessagePage(

@@ -9,8 +9,10 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from sourced._handler_reading import read_handlers
 from sourced._handler_table import HandlerTable, Kind
+from sourced._json_text import name_problem
 from sourced._messages import Message
 from sourced._naming import plain_name
+from sourced._problems import shown
 from sourced._snapshots import SnapshotCodec, snapshot_codec
 from sourced._state_types import instance_check, make_initial, state_annotation
 from sourced.errors import DefinitionError, UsageError
@@ -35,6 +37,15 @@ def place_of_class(cls: type) -> str:
 def _check_bound(cls: type, name: str, value: object) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise DefinitionError(place_of_class(cls), f"{name} must be 1 or more, got {value!r}")
+
+
+def _check_names(cls: type, names: Iterable[str]) -> None:
+    for name in names:
+        if (problem := name_problem(name)) is not None:
+            raise DefinitionError(
+                place_of_class(cls),
+                f"the group name {shown(name)} {problem}; give it another: group=…",
+            )
 
 
 def _reserved_names(cls: type) -> set[str]:
@@ -99,8 +110,9 @@ class Consumer:
                 place_of_class(cls), f"unknown option(s) of the class: {', '.join(sorted(options))}"
             )
         super().__init_subclass__()
-        cls.group = group or plain_name(cls)
+        cls.group = plain_name(cls) if group is None else group
         cls.former_groups = (was,) if isinstance(was, str) else tuple(was)
+        _check_names(cls, [cls.group, *cls.former_groups])
         for name, value in (("max_streams", max_streams), ("max_messages", max_messages)):
             _check_bound(cls, name, value)
             if value is not None:

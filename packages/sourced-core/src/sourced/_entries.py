@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sourced._arguments import check_group, checked_start
 from sourced._messages import Message, stored_types
 from sourced._registry import Registered
 from sourced._store import Start
@@ -16,13 +17,16 @@ def entry_of(key: Any, start: Start) -> Registered:
     """Return the entry of a reactor class or instance.
 
     Raises:
-        RegistrationError: it is no reactor; says what is missing.
+        RegistrationError: it is no reactor, or its group cannot be called so or start there; says
+            what is missing or wrong.
     """
     reactor = _reactor(key)
     group = getattr(reactor, "group", None)
     handles = getattr(reactor, "handles", None)
     if not isinstance(group, str) or not group:
         raise RegistrationError(_not_a_reactor(key, "`group`, its name"))
+    was = tuple(getattr(reactor, "former_groups", ()))
+    check_group(group, was)
     if handles is None or not callable(getattr(reactor, "handle_batch", None)):
         raise RegistrationError(
             _not_a_reactor(key, "`handles` (message classes) and `handle_batch(batch)`")
@@ -46,8 +50,8 @@ def entry_of(key: Any, start: Start) -> Registered:
         types=stored_types(classes),
         decides=frozenset(getattr(reactor, "decides", ())),
         evolved_types=stored_types(getattr(reactor, "evolves", ())),
-        start=start,
-        was=tuple(getattr(reactor, "former_groups", ())),
+        start=checked_start(start),
+        was=was,
     )
 
 

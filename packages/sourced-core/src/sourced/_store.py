@@ -26,7 +26,9 @@ What every store keeps, named I1 to I12 and checked by the conformance suite:
 
 Progress of G in S is `next_seq - 1` where a delivery exists, and the stream's head where none does.
 Methods raise `StoreUnavailableError` when the store cannot be reached and `SchemaError` when it is
-not installed. A method that is refused has written nothing. Every method may be called from any
+not installed. They raise `UsageError` for a limit that is no integer of 1 or more and for a seq or
+position that is none of 0 or more; names that could never be stored are names that nothing has.
+A method that is refused has written nothing. Every method may be called from any
 thread; each is one transaction unless it says otherwise.
 """
 
@@ -255,7 +257,8 @@ class Store(Verbs, Protocol):
         Raises:
             RegistrationError: the group is known both as `group` and by a name in `was`, or by two
                 of these; or there is no `group` yet, and it or a name in `was` was renamed to
-                something that `was` does not have. Nothing is written.
+                something that `was` does not have; or a name that could not be stored is given, or
+                a `start` that is none of the three. Nothing is written.
         """
         ...
 
