@@ -15,15 +15,15 @@ from sourced_testing.conformance._given import MOMENT, Given, Suite
 
 __all__ = ["ArgumentsConformance"]
 
-HUGE = 2**70
+_HUGE = 2**70
 """More than any database counts."""
 
-UNSTORABLE = ["a\0b", "\ud800", "a\udfff"]
+_UNSTORABLE = ["a\0b", "\ud800", "a\udfff"]
 """Texts that no name can be."""
 
-Use = Callable[[Store, Any], object]
+_Use = Callable[[Store, Any], object]
 
-LIMITED: dict[str, Use] = {
+_LIMITED: dict[str, _Use] = {
     "read_stream": lambda store, limit: store.read_stream("a", limit=limit),
     "read_all": lambda store, limit: store.read_all(limit=limit),
     "read_all backwards": lambda store, limit: store.read_all(limit=limit, backwards=True),
@@ -39,7 +39,7 @@ LIMITED: dict[str, Use] = {
     "pending": lambda store, limit: store.inspect.pending(new_id(), limit=limit),
 }
 
-PLACED: dict[str, Use] = {
+_PLACED: dict[str, _Use] = {
     "read_stream after": lambda store, place: store.read_stream("a", after=place),
     "read_stream upto": lambda store, place: store.read_stream("a", upto=place),
     "read_all after": lambda store, place: store.read_all(after=place),
@@ -54,7 +54,7 @@ class ArgumentsConformance(Suite):
     # numbers
 
     @pytest.mark.parametrize("limit", [0, -1, 1.5, True])
-    @pytest.mark.parametrize("use", LIMITED)
+    @pytest.mark.parametrize("use", _LIMITED)
     def test_a_limit_is_1_or_more(
         self, store: Store, given: Given, use: str, limit: object
     ) -> None:
@@ -63,9 +63,9 @@ class ArgumentsConformance(Suite):
         given.appended("a")
 
         with pytest.raises(UsageError, match="1 or more"):
-            LIMITED[use](store, limit)
+            _LIMITED[use](store, limit)
 
-    @pytest.mark.parametrize("use", LIMITED)
+    @pytest.mark.parametrize("use", _LIMITED)
     def test_a_limit_may_be_as_large_as_one_likes(
         self, store: Store, given: Given, use: str
     ) -> None:
@@ -73,12 +73,12 @@ class ArgumentsConformance(Suite):
         given.group()
         given.appended("a")
 
-        LIMITED[use](store, HUGE)
+        _LIMITED[use](store, _HUGE)
 
-        assert len(store.read_all(limit=HUGE).messages) == 1
+        assert len(store.read_all(limit=_HUGE).messages) == 1
 
     @pytest.mark.parametrize("place", [-1, 1.5, True])
-    @pytest.mark.parametrize("use", PLACED)
+    @pytest.mark.parametrize("use", _PLACED)
     def test_a_seq_or_position_is_0_or_more(
         self, store: Store, given: Given, use: str, place: object
     ) -> None:
@@ -86,7 +86,7 @@ class ArgumentsConformance(Suite):
         given.appended("a")
 
         with pytest.raises(UsageError, match="0 or more"):
-            PLACED[use](store, place)
+            _PLACED[use](store, place)
 
     def test_nothing_comes_after_a_place_that_no_log_reaches(
         self, store: Store, given: Given
@@ -94,13 +94,13 @@ class ArgumentsConformance(Suite):
         """And all of it comes before."""
         stored = given.appended("a", "added", "added")
 
-        assert store.read_stream("a", after=HUGE).messages == ()
-        assert store.read_stream("a", after=HUGE).to == 2
-        assert list(store.read_stream("a", upto=HUGE).messages) == stored
-        assert store.read_all(after=HUGE).messages == ()
-        assert list(store.read_all(after=HUGE, backwards=True).messages) == stored[::-1]
+        assert store.read_stream("a", after=_HUGE).messages == ()
+        assert store.read_stream("a", after=_HUGE).to == 2
+        assert list(store.read_stream("a", upto=_HUGE).messages) == stored
+        assert store.read_all(after=_HUGE).messages == ()
+        assert list(store.read_all(after=_HUGE, backwards=True).messages) == stored[::-1]
         correlation = stored[0].correlation_id
-        assert store.inspect.pending(correlation, from_position=HUGE) == ()
+        assert store.inspect.pending(correlation, from_position=_HUGE) == ()
 
     # names of groups
 
@@ -151,7 +151,7 @@ class ArgumentsConformance(Suite):
 
     # what cannot be there
 
-    @pytest.mark.parametrize("name", UNSTORABLE)
+    @pytest.mark.parametrize("name", _UNSTORABLE)
     def test_a_stream_that_could_never_be_stored_is_not_found(
         self, store: Store, given: Given, name: str
     ) -> None:
@@ -176,7 +176,7 @@ class ArgumentsConformance(Suite):
             store.skip("G", name, 1)
         assert not given.row().restarted
 
-    @pytest.mark.parametrize("name", UNSTORABLE)
+    @pytest.mark.parametrize("name", _UNSTORABLE)
     def test_a_type_that_could_never_be_stored_is_not_found(
         self, store: Store, given: Given, name: str
     ) -> None:
@@ -186,7 +186,7 @@ class ArgumentsConformance(Suite):
         assert store.read_stream("a", types=[name]).messages == ()
         assert store.read_all(types=[name]).messages == ()
 
-    @pytest.mark.parametrize("name", UNSTORABLE)
+    @pytest.mark.parametrize("name", _UNSTORABLE)
     def test_a_group_that_could_never_be_stored_is_unknown(
         self, store: Store, given: Given, name: str
     ) -> None:
