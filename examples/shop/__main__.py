@@ -56,7 +56,12 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--store", default=DEFAULT_STORE, help="a URL, or memory:// (%(default)s)")
-    parser.add_argument("--commands", type=Path, default=COMMANDS, help="a file of JSON lines, the only one of its store")
+    parser.add_argument(
+        "--commands",
+        type=Path,
+        default=COMMANDS,
+        help="a file of JSON lines, the only one of its store",
+    )
     parser.add_argument("--workers", type=_count, default=3, help="processes (%(default)s)")
     parser.add_argument("--threads", type=_count, default=1, help="of each process (%(default)s)")
     parser.add_argument("--fresh", action="store_true", help="forget what the store holds, first")
