@@ -442,6 +442,93 @@ def test_draining_can_be_stopped(app_on: AppFactory) -> None:
     assert left_behind(app) == (0, 0)
 
 
+class Awaited(logging.Handler):
+    """Tells that a drain has begun to wait for another worker."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.begun = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "waiting until it shows life" in record.getMessage():
+            self.begun.set()
+
+
+@contextmanager
+def draining(app: App) -> Iterator[list[Ended]]:
+    """Run the block when a drain waits for another worker; then wait for the drain's end."""
+    awaited, ended = Awaited(), list[Ended]()
+    logger = logging.getLogger("sourced")
+    former = logger.level
+    logger.addHandler(awaited)
+    logger.setLevel(logging.INFO)
+    thread = threading.Thread(target=lambda: ended.append(Supervisor(app).drain()), daemon=True)
+    thread.start()
+    try:
+        assert awaited.begun.wait(PATIENCE), "it did not wait"
+        yield ended
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    finally:
+        logger.removeHandler(awaited)
+        logger.setLevel(former)
+
+
+def held_by_another(app: App) -> Session:
+    """Let another worker claim what is there, and not beat."""
+    engine, registry = app.ready()
+    another = Session(engine, registry)
+    another.join()
+    assert app.store.claim("Recorder", another.worker_id)
+    return another
+
+
+def test_draining_waits_for_the_lease_of_a_dead_worker_and_handles_what_it_held(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    recorder = Recorder()
+    app = app_on(recorder)
+    app.dispatch(Note(text="held"), to="s")
+    held_by_another(app)
+
+    with draining(app) as ended:
+        assert recorder.seen == []
+        clock.advance(seconds=16)
+
+    assert (recorder.seen, ended[0].tally.handled) == (["held"], 1)
+    assert left_behind(app) == (0, 0)
+
+
+def test_draining_leaves_a_live_worker_what_it_holds(app_on: AppFactory, clock: FakeClock) -> None:
+    recorder = Recorder()
+    app = app_on(recorder)
+    app.dispatch(Note(text="held"), to="s")
+    another = held_by_another(app)
+
+    with draining(app) as ended:
+        clock.advance(seconds=5)
+        another.beat()
+
+    assert (recorder.seen, ended[0].tally.handled) == ([], 0)
+    assert left_behind(app) == (1, 1)
+
+
+def test_draining_that_waits_for_another_worker_can_be_stopped(app_on: AppFactory) -> None:
+    app = app_on(Recorder())
+    app.dispatch(Note(text="held"), to="s")
+    held_by_another(app)
+    supervisor = Supervisor(app)
+    ended: list[Ended] = []
+    thread = threading.Thread(target=lambda: ended.append(supervisor.drain()), daemon=True)
+    thread.start()
+
+    supervisor.stop()
+    thread.join(PATIENCE)
+
+    assert [each.exit_code for each in ended] == [0]
+    assert left_behind(app) == (1, 1)
+
+
 def test_draining_tells_that_the_store_went_away(app_on: AppFactory) -> None:
     def cut(point: str) -> None:
         if point == "claim.after":

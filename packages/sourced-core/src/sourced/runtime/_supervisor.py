@@ -49,6 +49,7 @@ from sourced.runtime._housekeeper import Housekeeper
 from sourced.runtime._presence import Presence
 from sourced.runtime._queue import WorkQueue
 from sourced.runtime._troubles import Troubles
+from sourced.runtime._unheard import Unheard
 
 __all__ = ["GRACE", "Ended", "Supervisor"]
 
@@ -159,21 +160,30 @@ class Supervisor:
     def drain(self) -> Ended:
         """Handle what is there, due messages included, and end when nothing is ready any more.
 
+        What another worker holds is waited for until that worker shows that it lives; if it does
+        not within its lease, what it held is handled here.
+
         Raises:
             StoreUnavailableError: the store went away; what was committed stands.
             SchemaError: it is not installed.
         """
         engine, _ = self._begin()
 
+        unheard = Unheard(engine, self._entries)
+
         def duty(presence: Presence) -> None:
-            drain_in(
-                engine,
-                presence.begin(),
-                list(self._entries.values()),
-                threads=self._threads,
-                stopping=self._stopping.is_set,
-                done=self._count,
-            )
+            while True:
+                drain_in(
+                    engine,
+                    presence.begin(),
+                    list(self._entries.values()),
+                    threads=self._threads,
+                    stopping=self._stopping.is_set,
+                    done=self._count,
+                )
+                if not unheard.wait(self._stopping):
+                    return
+                presence.beat()  # before the dead are counted: this process may have been frozen
 
         return self._supervise(engine, lambda presence: [lambda: duty(presence)])
 
