@@ -234,6 +234,33 @@ app.dispatch_many(Dispatch(Count(number=n), to=f"s-{n % 150}") for n in range(3_
     assert state_of(project, "load.db") == (0, 0)
 
 
+def test_a_drain_handles_what_a_killed_worker_held(project: Project) -> None:
+    settings = "settings=Settings(lease=timedelta(seconds=1.5), heartbeat=timedelta(seconds=0.5))"
+    stuck_once = STUCK.replace("import App,", "import Settings, App,").replace(
+        'App("sqlite:///stuck.db")', f'App("sqlite:///stuck.db", {settings})'
+    )
+    wait = "        threading.Event().wait()"
+    assert wait in stuck_once
+    project.write(
+        app="import os\nfrom datetime import timedelta\n"
+        + stuck_once.replace(wait, f"        if 'STUCK' in os.environ:\n    {wait}")
+    )
+    dispatch(project, "app.install(); app.dispatch(Wait(), to='s')")
+    workers = project.start("workers", STUCK="1")
+    assert workers.stdout is not None
+    assert workers.stdout.readline() == "stuck\n"
+
+    workers.kill()
+    ended(workers)
+    held = state_of(project, "stuck.db")
+    code, out, err = ended(project.start("workers", "--drain", "--json"))
+
+    assert (held, code) == ((1, 1), 0), err
+    answer = json.loads(out)["data"]
+    assert (answer["handled"], answer["left"]) == (1, {})
+    assert state_of(project, "stuck.db") == (0, 0)
+
+
 # --- stdout ---------------------------------------------------------------------------------------
 
 

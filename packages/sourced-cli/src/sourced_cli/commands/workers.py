@@ -78,7 +78,9 @@ def workers(
 
     The first signal finishes what is in hand and exits 0; the second, or the end of --grace, gives
     it back at once and exits 70; the third exits on the spot. With --drain, handle what is ready
-    and due and exit 0; what waits for a retry or an operator stays.
+    and due and exit 0; what a killed worker held is waited for, for one lease (15s unless the app
+    says otherwise). What waits for a retry or an operator, or is held by a worker that lives,
+    stays.
     """
     with reporting("workers", as_json=as_json, verbose=verbose) as report:
         found = find_app(app, report)
@@ -154,7 +156,12 @@ def _left(found: FoundApp) -> dict[str, dict[str, int]]:
     """Return what is still there for each group that has something."""
     left = {}
     for group in found.app.store.inspect.groups([e.group for e in found.app.reactors]):
-        counts = {"pending": group.pending, "retrying": group.retrying, "parked": group.parked}
+        counts = {
+            "pending": group.pending,
+            "claimed": group.claimed,
+            "retrying": group.retrying,
+            "parked": group.parked,
+        }
         if any(counts.values()):
             left[group.name] = {what: count for what, count in counts.items() if count}
     return left
