@@ -54,3 +54,12 @@ def sourced_sqlite(sourced_clock: FakeClock, tmp_path: Path) -> Iterator[Store]:
 
     with opened("sqlite", sourced_clock, tmp_path) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def sourced_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL database, one server per run: `SOURCED_TEST_POSTGRES` or embedded."""
+    from sourced_testing._postgres import server
+
+    with server(tmp_path_factory.mktemp("postgres")) as url:
+        yield url

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["FAULT_POINTS", "injected", "reach"]
+__all__ = ["FAULT_POINTS", "injected", "is_armed", "reach"]
 
 FAULT_POINTS: dict[str, str] = {
     "append.before_commit": "messages and deliveries are written, the transaction is open",
@@ -43,6 +43,11 @@ def reach(point: str) -> None:
         if point not in FAULT_POINTS:
             raise KeyError(f"unknown fault point {point!r}; list it in FAULT_POINTS")
         _hook(point)
+
+
+def is_armed() -> bool:
+    """Return whether a hook is installed: a store that saves round trips must halt at each point."""
+    return _hook is not None
 
 
 @contextmanager

@@ -1,0 +1,3 @@
+"""The read API on PostgreSQL."""
+class PostgresInspect:
+    def __init__(self, *a): ...

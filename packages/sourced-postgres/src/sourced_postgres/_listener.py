@@ -1,0 +1,120 @@
+"""The listener: a thread with a connection of its own that hears other processes' hints."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from typing import Final, LiteralString
+
+from psycopg import sql
+
+from sourced_postgres._connections import Connection
+from sourced_postgres._statements import bound
+
+__all__ = ["Listener"]
+
+_log = logging.getLogger("sourced.postgres")
+
+
+class Listener:
+    """Hears NOTIFY on the schema's channel; starts with the first subscriber.
+
+    A notification is the sender's token and the keys of groups, or `*` for all of them. One's own
+    are passed over: subscribers of the store that wrote were called already. After every
+    (re)connection all groups are hinted once, for what was missed.
+
+    Args:
+        connect: opens a connection in autocommit mode.
+        schema: names the channel.
+        token: of this store.
+        give: passes hints on.
+    """
+
+    WAIT: Final = 1.0
+    """Seconds for which notifications are awaited before the thread looks whether it should end."""
+
+    LONGEST: Final = 5.0
+    """Seconds between two attempts to connect, at most."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        schema: str,
+        token: str,
+        give: Callable[[frozenset[str]], None],
+    ) -> None:
+        self._connect, self._schema, self._token, self._give = connect, schema, token, give
+        self._mutex = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._listening = threading.Event()
+
+    def start(self) -> None:
+        """Listen, if it does not already; return when it does, or when that takes long."""
+        with self._mutex:
+            if self._thread is None or not self._thread.is_alive():
+                self._ended, self._listening = threading.Event(), threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run,
+                    args=(self._ended, self._listening),
+                    name="sourced-listener",
+                    daemon=True,
+                )
+                self._thread.start()
+            listening = self._listening
+        listening.wait(timeout=self.WAIT)
+
+    def stop(self) -> None:
+        """End the thread."""
+        with self._mutex:
+            thread, self._thread = self._thread, None
+            self._ended.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=self.WAIT * 5)
+
+    def _run(self, ended: threading.Event, listening: threading.Event) -> None:
+        pause, is_first = 0.1, True
+        while not ended.is_set():
+            try:
+                with self._connect() as connection:
+                    self._listen(connection, ended, listening, is_first=is_first)
+                pause = 0.1
+            except Exception as error:  # noqa: BLE001 - it reconnects whatever cut it off
+                _log.info("listening stopped (%s); trying again", type(error).__name__)
+                listening.set()
+                ended.wait(random.uniform(pause / 2, pause))
+                pause = min(pause * 2, self.LONGEST)
+            is_first = False
+
+    def _listen(
+        self,
+        connection: Connection,
+        ended: threading.Event,
+        listening: threading.Event,
+        *,
+        is_first: bool,
+    ) -> None:
+        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._schema)))
+        listening.set()
+        if not is_first:
+            self._give(self._names(connection, "*"))
+        while not ended.is_set():
+            heard = {n.payload for n in connection.notifies(timeout=self.WAIT, stop_after=1)}
+            for payload in heard:
+                token, _, keys = payload.partition(" ")
+                if token != self._token:
+                    self._give(self._names(connection, keys))
+
+    def _names(self, connection: Connection, keys: str) -> frozenset[str]:
+        wanted = None if keys == "*" else "{" + keys.replace(" ", ",") + "}"
+        rows = connection.execute(bound(self._schema, _NAMES), [wanted]).fetchall()
+        return frozenset(name for (name,) in rows)
+
+
+_NAMES: Final[LiteralString] = """
+SELECT g.name
+FROM {s}.groups AS g
+WHERE g.id = ANY (coalesce(%s::integer[], ARRAY[g.id]))
+"""

@@ -1,0 +1,703 @@
+"""The store port on PostgreSQL: `open_store` and `PostgresStore`."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+
+from sourced._clock import Clock, SystemClock
+from sourced._faults import is_armed, reach
+from sourced._records import StoredMessage
+from sourced._store import (
+    BEGINNING,
+    NOW,
+    Claim,
+    Committed,
+    LogPage,
+    Operator,
+    Park,
+    Pending,
+    Poll,
+    Promoted,
+    ReadLimits,
+    Registration,
+    ResetProgress,
+    Retry,
+    Snapshot,
+    Start,
+    StreamCommit,
+    Tails,
+    WorkerInfo,
+)
+from sourced.errors import (
+    ClaimLostError,
+    CommitRefusedError,
+    StoreUnavailableError,
+    StoreUrlError,
+)
+from sourced_postgres import _log, _schema
+from sourced_postgres._bind import CallersTransaction, joined
+from sourced_postgres._commit import (
+    check_usage,
+    claim_arguments,
+    commit_arguments,
+    committed_of,
+    failures_in,
+    local_failures,
+    outputs_of,
+    retry_arguments,
+    run_syncs,
+)
+from sourced_postgres._connections import Connection, Connections, TurnedClock, milliseconds
+from sourced_postgres._hints import Hints, Notifier
+from sourced_postgres._inspect import PostgresInspect
+from sourced_postgres._listener import Listener
+from sourced_postgres._options import Options, options_of
+from sourced_postgres._pending import read_group
+from sourced_postgres._rows import Row, moment, plain_array, readable, text_array
+from sourced_postgres._statements import bound, call
+from sourced_postgres._translate import CallersError, Refusal, translated
+from sourced_postgres._verbs import Verbs, repeats_among
+
+__all__ = ["PostgresStore", "open_store"]
+
+FILL_CHUNK: Final = 500
+"""Streams per transaction of a fill."""
+
+_REGISTER_PATIENCE: Final = 60.0
+"""Seconds for which a registration tries to get between the appends."""
+
+_KEPT: Final = "seqs positions groups kept kept_next_seqs"
+
+
+def open_store(url: str, *, clock: Clock | None = None, **options: Any) -> PostgresStore:
+    """Open the store of a PostgreSQL URL, such as `postgresql://localhost/shop`.
+
+    Nothing is read or made yet. Every option may also stand in the URL's query, where it wins over
+    what is given here: `postgresql://localhost/shop?schema=events&pool_size=4`. What is no option
+    of the store is libpq's, such as `sslmode`.
+
+    Args:
+        url: of the database.
+        clock: a clock turned by tests; by default the store goes by the database's.
+        options: fields of `Options`.
+
+    Raises:
+        StoreUrlError: the URL or an option is not understood.
+    """
+    known = {field.name for field in fields(Options)}
+    if unknown := sorted(options.keys() - known):
+        raise StoreUrlError(
+            f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}"
+        )
+    parameters, chosen = options_of(url, Options(**options))
+    return PostgresStore(Connections(parameters, chosen), clock=clock)
+
+
+class PostgresStore(Verbs):
+    """The store port on PostgreSQL through psycopg; made by `open_store`.
+
+    Any number of threads share one; any number of processes and hosts share the database.
+    """
+
+    def __init__(self, connections: Connections, *, clock: Clock | None = None) -> None:
+        super().__init__(connections.options, connections.name)
+        self._connections = connections
+        self._schema = connections.options.schema
+        self._clock = clock if clock is not None else SystemClock()
+        self._turned = TurnedClock(
+            self._clock, connections.use, bound(self._schema, _TELL)
+        )
+        self._hints = Hints()
+        self._token = secrets.token_hex(4)
+        self._notifier = Notifier(self._notify)
+        self._listener = Listener(
+            connections.open_one, self._schema, self._token, self._hints.pass_on
+        )
+        self._inspect = PostgresInspect(self._reading, self._name, self._schema)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name}>"
+
+    @property
+    def inspect(self) -> PostgresInspect:
+        """The read API for people and tools."""
+        return self._inspect
+
+    # schema and life
+
+    def install(self, *, role: str | None = None) -> bool:
+        """See `sourced._store.Store`; brings an older schema to this version too.
+
+        Args:
+            role: a role that exists and is granted the least that workers need.
+        """
+        with translated(self._name), self._connections.begun() as connection:
+            made = _schema.install(
+                connection, self._schema, role=role, turned_clock=self._turned.is_turned
+            )
+        self._turned.forget()
+        return made
+
+    def installed(self) -> bool:
+        """See `sourced._store.Store`."""
+        with translated(self._name), self._connections.use() as connection:
+            return _schema.installed_version(connection, self._schema)[0] == _schema.VERSION
+
+    def uninstall(self) -> None:
+        """See `sourced._store.Store`. Leaves the schema if something of yours is in it."""
+        with translated(self._name), self._connections.begun() as connection:
+            _schema.uninstall(connection, self._schema)
+        self._turned.forget()
+
+    def version(self) -> tuple[int, int]:
+        """Return the version of the tables, 0 if there are none, and the one of this package."""
+        with translated(self._name), self._connections.use() as connection:
+            return _schema.installed_version(connection, self._schema)[0], _schema.VERSION
+
+    def migration_sql(self) -> str:
+        """Return the script that `install` would run on the tables as they are."""
+        return _schema.migration_sql(self._schema, self.version()[0])
+
+    def close(self) -> None:
+        """See `sourced._store.Store`."""
+        self._listener.stop()
+        self._notifier.close()
+        self._connections.close()
+
+    @property
+    def clock(self) -> Clock:
+        """What an app over this store waits by, and stamps messages with."""
+        return self._clock
+
+    def now(self) -> datetime:
+        """See `sourced._store.Store`."""
+        (found,) = self._call("now", [])
+        assert isinstance(found, datetime)
+        return found.astimezone(UTC)
+
+    # groups
+
+    def register(
+        self,
+        group: str,
+        types: Collection[str],
+        *,
+        start: Start = BEGINNING,
+        was: Sequence[str] = (),
+    ) -> Registration:
+        """See `sourced._store.Store`."""
+        wanted = text_array(sorted(set(types)))
+        if self._call("registered", [group, wanted, text_array(was)])[0]:
+            return Registration(created=False)
+        begin = moment(start) if isinstance(start, datetime) else None
+        arguments = [group, wanted, "t" if start == NOW else "f", begin, text_array(was)]
+        created, added, filling = self._patiently("subscribe", arguments)
+        if created:
+            reach("register.after_subscribe")
+        past_streams = self._fill(group) if filling else 0
+        if not created:
+            return Registration(created=False, added_types=frozenset(added or ()))
+        return Registration(created=True, past_streams=past_streams)
+
+    def _fill(self, group: str) -> int:
+        past_streams, more = 0, True
+        while more:
+            found, more = self._call("fill", [group, str(FILL_CHUNK)])
+            past_streams += found
+            if more:
+                reach("register.mid")
+        self._hint([group])
+        return past_streams
+
+    def _patiently(self, verb: str, arguments: Sequence[Any]) -> Row:
+        """Call what waits for all appends: a tenth of a second at a time, with pauses for them."""
+        deadline = time.monotonic() + _REGISTER_PATIENCE
+        while True:
+            try:
+                return self._call(verb, arguments)
+            except StoreUnavailableError as error:
+                cause = error.__cause__
+                if not isinstance(cause, psycopg.errors.LockNotAvailable):
+                    raise
+                if time.monotonic() >= deadline:
+                    raise StoreUnavailableError(
+                        f"some transaction on {self._name} has been appending for "
+                        f"{_REGISTER_PATIENCE:g} s ({', '.join(self._appending())}): end it, then "
+                        "register again"
+                    ) from error
+            time.sleep(random.uniform(0.02, 0.1))
+
+    def _appending(self) -> list[str]:
+        with translated(self._name), self._reading() as connection:
+            return _log.appending(connection, self._schema)
+
+    def unsubscribe(
+        self, group: str, types: Collection[str], *, by: Operator | None = None
+    ) -> None:
+        """See `sourced._store.Store`."""
+        (key,) = self._patiently("unsubscribe", [group, text_array(types), *_operator(by)])
+        if self._move_on(key):
+            self._hint([group])
+
+    def _move_on(self, key: int) -> bool:
+        after: int | None = 0
+        moved = False
+        while after is not None:
+            after, some = self._call("move_on", [str(key), str(after), str(FILL_CHUNK)])
+            moved = moved or some
+        return moved
+
+    def remove(self, group: str, *, by: Operator | None = None) -> None:
+        """See `sourced._store.Store`. One that dies half-way leaves the group stopped: repeat it."""
+        (key,) = self._patiently("unsubscribe", [group, None, *_operator(by)])
+        self._move_on(key)
+        self._call("remove", [group, *_operator(by)])
+
+    def stop(self, group: str, *, by: Operator | None = None) -> None:
+        """See `sourced._store.Store`."""
+        self._call("stop", [group, *_operator(by)])
+
+    def start(self, group: str, *, by: Operator | None = None) -> None:
+        """See `sourced._store.Store`."""
+        self._call("start", [group, *_operator(by)])
+        self._hint([group])
+
+    def trip_breaker(self, group: str, *, more_than: int, within: timedelta) -> bool:
+        """See `sourced._store.Store`."""
+        arguments = [group, str(more_than), str(within.total_seconds())]
+        return bool(self._call("trip_breaker", arguments)[0])
+
+    def reset(
+        self,
+        group: str,
+        stream_ids: Collection[str] | None = None,
+        *,
+        by: Operator | None = None,
+        chunk: int = 500,
+    ) -> Iterator[ResetProgress]:
+        """See `sourced._store.Store`."""
+        named = None if stream_ids is None else text_array(sorted(set(stream_ids)))
+        (keys,) = self._call("begin_reset", [group, named, *_operator(by)])
+        for begin in range(0, len(keys), chunk):
+            if begin:
+                reach("reset.mid")
+            part = keys[begin : begin + chunk]
+            self._call("reset", [group, plain_array(part)])
+            self._hint([group])
+            yield ResetProgress(done=begin + len(part), total=len(keys))
+
+    # workers
+
+    def join(self, worker: WorkerInfo) -> None:
+        """See `sourced._store.Store`."""
+        import json
+
+        handles = {group: sorted(types) for group, types in worker.handles.items()}
+        names = [worker.id, readable(worker.name), readable(worker.host), str(worker.pid)]
+        self._call("join", [*names, readable(worker.code_version), json.dumps(handles)])
+
+    def heartbeat(self, worker_id: str) -> bool:
+        """See `sourced._store.Store`."""
+        reach("heartbeat.lost")
+        return bool(self._call("heartbeat", [worker_id])[0])
+
+    def leave(self, worker_id: str) -> None:
+        """See `sourced._store.Store`."""
+        self._hint(self._call("leave", [worker_id])[0] or ())
+
+    def reap(self, lease: timedelta) -> int:
+        """See `sourced._store.Store`."""
+        seconds = str(lease.total_seconds())
+        freed, groups = self._call("reap", [seconds], "freed groups", "reap.before_commit")
+        self._hint(groups or ())
+        return int(freed)
+
+    def poll(self, lease: timedelta) -> Poll:
+        """See `sourced._store.Store`."""
+        statement = call(self._schema, "poll", 1)
+        self._turned.tell()
+        with translated(self._name), self._reading() as connection:
+            rows = connection.execute(statement, [str(lease.total_seconds())]).fetchall()
+        *groups, last = sorted(rows, key=lambda row: row[0] is None)
+        moments = [row[2].astimezone(UTC) for row in rows if row[2] is not None]
+        return Poll(
+            ready=frozenset(row[0] for row in groups if row[1]),
+            due=last[1],
+            overdue=last[3],
+            next_at=min(moments, default=None),
+        )
+
+    # claim, read, commit
+
+    def claim(
+        self,
+        group: str,
+        worker_id: str,
+        *,
+        max_streams: int = 50,
+        stream_ids: Collection[str] | None = None,
+    ) -> list[Claim]:
+        """See `sourced._store.Store`.
+
+        A claim need not wait for the disk: one that a crash of the server takes back is caught by
+        every commit, which compares `next_seq` too (I3).
+        """
+        named = None if stream_ids is None else text_array(sorted(set(stream_ids)))
+        statement = call(self._schema, "claim", 4)
+        arguments = [group, worker_id, str(max_streams), named]
+        with translated(self._name), self._writing(is_open=False) as connection:
+            rows = connection.execute(statement, arguments).fetchall()
+        if rows:
+            reach("claim.after")
+        return [_claimed(row, group, worker_id) for row in rows]
+
+    def read_pending(
+        self,
+        claims: Sequence[Claim],
+        *,
+        known_types: Collection[str],
+        limits: ReadLimits = ReadLimits(),  # noqa: B008 - a frozen value
+        tails: Tails | None = None,
+    ) -> list[Pending]:
+        """See `sourced._store.Store`. Claims of one group are read in one statement."""
+        found: dict[int, Pending] = {}
+        left = limits.bytes
+        for group in dict.fromkeys(claim.group for claim in claims):
+            mine = [place for place, claim in enumerate(claims) if claim.group == group]
+            with translated(self._name), self._reading() as connection:
+                some, spent = read_group(
+                    connection,
+                    self._schema,
+                    [claims[place] for place in mine],
+                    known_types,
+                    replace(limits, bytes=max(left, 0)),
+                    tails,
+                )
+            left -= spent
+            found.update(zip(mine, some, strict=True))
+        return [found[place] for place in range(len(claims))]
+
+    def commit(
+        self,
+        worker_id: str,
+        streams: Sequence[StreamCommit],
+        *,
+        sync: Callable[[Connection], None] | None = None,
+    ) -> Committed:
+        """See `sourced._store.Store`."""
+        check_usage(streams)
+        failures = local_failures(worker_id, streams, self._options.max_message_bytes)
+        if failures:
+            raise CommitRefusedError(failures)
+        has_sync = sync is not None or any(one.sync is not None for one in streams)
+        try:
+            with translated(self._name):
+                if has_sync or is_armed():
+                    row = self._commit_with_syncs(worker_id, streams, sync)
+                else:
+                    row = self._commit_at_once(worker_id, streams)
+        except Refusal as refusal:
+            raise self._refused(refusal, streams) from refusal
+        reach("commit.connection_lost")
+        committed = committed_of(streams, row)
+        if committed.groups:
+            self._hint(committed.groups)
+        return committed
+
+    def _commit_at_once(self, worker_id: str, streams: Sequence[StreamCommit]) -> Row:
+        arguments = commit_arguments(worker_id, streams)
+        statement = call(self._schema, "commit", len(arguments), _KEPT)
+        with self._writing(is_open=False) as connection:
+            row = connection.execute(statement, arguments).fetchone()
+        assert row is not None
+        return row
+
+    def _commit_with_syncs(
+        self,
+        worker_id: str,
+        streams: Sequence[StreamCommit],
+        sync: Callable[[Connection], None] | None,
+    ) -> Row:
+        self._turned.tell()
+        arguments = commit_arguments(worker_id, streams)
+        statement = call(self._schema, "commit", len(arguments), _KEPT)
+        with self._connections.use() as connection:
+            try:
+                self._begin(connection, worker_id, streams)
+                failures: dict[str, Exception] = {}
+                run_syncs(connection, streams, sync, failures)
+                if failures:
+                    raise CallersError(CommitRefusedError(failures))
+                reach("commit.after_sync")
+                return _finish(connection, statement, arguments)
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    def _begin(
+        self, connection: Connection, worker_id: str, streams: Sequence[StreamCommit]
+    ) -> None:
+        """Begin, set how long syncs may idle, and look at the claims: in one round trip."""
+        limit = str(milliseconds(self._options.transaction_limit))
+        check = call(self._schema, "check_claims", 5)
+        with connection.pipeline():
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            connection.execute(
+                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [limit]
+            )
+            connection.execute(check, claim_arguments(worker_id, streams))
+
+    def _refused(self, refusal: Refusal, streams: Sequence[StreamCommit]) -> Exception:
+        """Name every stream of a batch that was refused."""
+        failures = failures_in(refusal.detail, streams)
+        owned = [
+            (place, message)
+            for place, one in enumerate(streams)
+            if one.claim.stream_id not in failures
+            for message in outputs_of(one)
+        ]
+        known = self._known_ids({message.id for _, message in owned}) if owned else {}
+        for place, error in repeats_among(owned, known):
+            failures.setdefault(streams[place].claim.stream_id, error)
+        if not failures:
+            return StoreUnavailableError(
+                f"somebody else was writing a message of the same id to {self._name}; try again"
+            )
+        return CommitRefusedError(failures)
+
+    def release(self, claims: Sequence[Claim]) -> int:
+        """See `sourced._store.Store`."""
+        arguments = [
+            text_array([claim.group for claim in claims]),
+            text_array([claim.worker for claim in claims]),
+            text_array([claim.stream_id for claim in claims]),
+            plain_array([claim.epoch for claim in claims]),
+            plain_array([claim.next_seq for claim in claims]),
+        ]
+        (groups,) = self._call("release", arguments)
+        self._hint(set(groups))
+        return len(groups)
+
+    def retry(self, claim: Claim, retry: Retry) -> None:
+        """See `sourced._store.Store`."""
+        at, after = retry_arguments(retry)
+        seconds = None if after is None else str(after)
+        uncounted = "f" if retry.counts else "t"
+        arguments = [*_claim(claim), at, seconds, retry.error, uncounted]
+        (is_ready,) = self._call("retry", arguments)
+        if is_ready is None:
+            raise ClaimLostError(claim.group, claim.stream_id)
+        if is_ready:
+            self._hint([claim.group])
+
+    def park(self, claim: Claim, park: Park) -> None:
+        """See `sourced._store.Store`."""
+        (was_held,) = self._call("park", [*_claim(claim), park.error])
+        if not was_held:
+            raise ClaimLostError(claim.group, claim.stream_id)
+
+    def unpark(
+        self,
+        group: str,
+        stream_ids: Collection[str] | None = None,
+        *,
+        by: Operator | None = None,
+    ) -> int:
+        """See `sourced._store.Store`."""
+        named = None if stream_ids is None else text_array(sorted(set(stream_ids)))
+        (woken,) = self._call("unpark", [group, named, *_operator(by)])
+        if woken:
+            self._hint([group])
+        return int(woken)
+
+    def skip(self, group: str, stream_id: str, seq: int, *, by: Operator | None = None) -> None:
+        """See `sourced._store.Store`."""
+        if self._call("skip", [group, stream_id, str(seq), *_operator(by)])[0]:
+            self._hint([group])
+
+    # time
+
+    def cancel(self, message_id: UUID, *, by: Operator | None = None) -> bool:
+        """See `sourced._store.Store`."""
+        return bool(self._call("cancel", [message_id.hex, *_operator(by)])[0])
+
+    def promote_due(self, limit: int = 1000) -> Promoted:
+        """See `sourced._store.Store`."""
+        arguments = [str(limit), str(self._options.max_message_bytes)]
+        columns = "moved dropped failed groups"
+        try:
+            row = self._call("promote_due", arguments, columns, "schedule.after_move")
+        except Refusal:
+            return Promoted()  # somebody is writing a message of the same id: the next call sees it
+        self._hint(row[3] or ())
+        return Promoted(
+            moved=row[0], dropped=row[1], failed=row[2], groups=frozenset(row[3] or ())
+        )
+
+    # reading
+
+    def read_all(
+        self,
+        *,
+        after: int | None = None,
+        types: Collection[str] | None = None,
+        limit: int = 500,
+        backwards: bool = False,
+    ) -> LogPage:
+        """See `sourced._store.Store`."""
+        with translated(self._name), self._reading() as connection:
+            return _log.read_all(
+                connection,
+                self._schema,
+                after=after,
+                types=types,
+                limit=limit,
+                backwards=backwards,
+            )
+
+    def trace(self, message_id: UUID, *, limit: int = 1000) -> tuple[StoredMessage, ...]:
+        """See `sourced._store.Store`."""
+        with translated(self._name), self._reading() as connection:
+            return _log.trace(connection, self._schema, message_id, limit)
+
+    def read_snapshots(
+        self, group: str, stream_ids: Collection[str], *, version: int
+    ) -> Mapping[str, Snapshot]:
+        """See `sourced._store.Store`."""
+        with translated(self._name), self._reading() as connection:
+            return _log.read_snapshots(connection, self._schema, group, stream_ids, version)
+
+    # the caller's transaction, the reader's connection, hints
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Give psycopg's connection, in autocommit mode."""
+        with self._entered() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[CallersTransaction]:
+        """See `sourced._store.Store`."""
+        with self._entered() as connection, connection.transaction():
+            transaction = CallersTransaction(
+                connection, self._options, self._name, self._turned.tell
+            )
+            try:
+                yield transaction
+            finally:
+                transaction.end()
+        self._hint(transaction.stirred)
+
+    def bind(self, connection: Any) -> CallersTransaction:
+        """See `sourced._store.Store`.
+
+        Args:
+            connection: psycopg's Connection to the same database, in a READ COMMITTED transaction
+                or about to begin one. No hint follows its commit: workers find the work by polling.
+        """
+        own = joined(connection, self._name, self._connections.database)
+        return CallersTransaction(own, self._options, self._name, self._turned.tell)
+
+    def subscribe(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """See `sourced._store.Store`."""
+        end = self._hints.subscribe(callback)
+        if self._options.hints:
+            self._listener.start()
+
+        def unsubscribe() -> None:
+            if end():
+                self._listener.stop()
+
+        return unsubscribe
+
+    # connections and hints, for the verbs
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._connections.use() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self, *, is_open: bool) -> Iterator[Connection]:
+        self._turned.tell()
+        opening = self._connections.begun if is_open else self._connections.use
+        with opening() as connection:
+            yield connection
+
+    @contextmanager
+    def _entered(self) -> Iterator[Connection]:
+        """Translate what taking the connection raises, but nothing of the caller's block."""
+        with translated(self._name), self._connections.use() as connection:
+            try:
+                yield connection
+            except Exception as error:
+                raise CallersError(error) from error
+
+    def _hint(self, groups: Iterable[str]) -> None:
+        named = frozenset(groups)
+        if named and self._hints.give(named) and self._options.hints:
+            self._notifier.notify(named)
+
+    def _notify(self, groups: frozenset[str]) -> None:
+        statement = call(self._schema, "notify", 2)
+        with self._connections.use() as connection:
+            connection.execute(statement, [self._token, text_array(groups)])
+
+
+_TELL: Final = """
+INSERT INTO {s}.clock (shows) VALUES (%s) ON CONFLICT (is_only) DO UPDATE SET shows = excluded.shows
+"""
+
+
+def _finish(connection: Connection, statement: bytes, arguments: Sequence[Any]) -> Row:
+    """Send the verb and its COMMIT together; apart only where a test halts between them."""
+    if is_armed():
+        row = connection.execute(statement, arguments).fetchone()
+        reach("commit.before_commit")
+        connection.execute("COMMIT")
+    else:
+        with connection.pipeline():
+            cursor = connection.execute(statement, arguments)
+            connection.execute("COMMIT")
+        row = cursor.fetchone()
+    assert row is not None
+    return row
+
+
+def _roll_back(connection: Connection) -> None:
+    if not connection.closed:
+        connection.rollback()
+
+
+def _claimed(row: Row, group: str, worker_id: str) -> Claim:
+    return Claim(
+        group=group,
+        stream_id=row[0],
+        worker=worker_id,
+        epoch=row[1],
+        next_seq=row[2],
+        attempts=row[3],
+        replay_until=row[4],
+        restarted=row[5],
+        suspect=row[6],
+    )
+
+
+def _claim(claim: Claim) -> list[str]:
+    places = [str(claim.epoch), str(claim.next_seq)]
+    return [claim.group, claim.worker, claim.stream_id, *places]
+
+
+def _operator(by: Operator | None) -> list[str]:
+    operator = by or Operator()
+    return [readable(operator.actor), readable(operator.host), readable(operator.reason)]

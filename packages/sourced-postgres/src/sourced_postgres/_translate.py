@@ -1,0 +1,164 @@
+"""The one place where the driver's errors become Sourced's, each with its next step.
+
+The functions raise SQLSTATEs of a class of their own, `SR`, with what happened in DETAIL as JSON.
+Those that need a second look by the verb (which ids, which streams of a batch) pass through here as
+`Refusal`, and never reach the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from sourced.errors import (
+    BusyError,
+    ConcurrencyError,
+    GroupStoppedError,
+    IsolationError,
+    RegistrationError,
+    SchemaError,
+    SourcedError,
+    StoreError,
+    StoreUnavailableError,
+    StreamParkedError,
+    UnknownGroupError,
+    UsageError,
+)
+
+__all__ = ["CallersError", "Refusal", "detail_of", "translate", "translated"]
+
+CONCURRENCY: Final = "SR001"
+REFUSED: Final = "SR002"
+ISOLATION: Final = "SR003"
+REPEATED: Final = "SR004"
+OBSTACLE: Final = "SR005"
+DISORDER: Final = "SR006"
+REGISTRATION: Final = "SR007"
+NOT_FOUND: Final = "SR008"
+
+_UNIQUE_VIOLATION: Final = "23505"
+_ID_KEYS: Final = {"messages_id_key", "schedule_message_id_key"}
+_ABSENT: Final = {"3F000", "42P01", "42703", "42883", "42704"}
+
+
+class CallersError(Exception):
+    """Carries what the caller's own code raised past the translation, untouched."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class Refusal(Exception):  # noqa: N818 - a message between modules, never an error of anybody
+    """The database refused ids or streams of a batch; the verb finds out which.
+
+    Attributes:
+        detail: what the function says of it.
+    """
+
+    def __init__(self, detail: Any = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Turn the driver's errors into Sourced's, and let the caller's own pass as they are."""
+    try:
+        yield
+    except CallersError as carrier:
+        raise carrier.error from carrier.error.__cause__
+    except psycopg.Error as error:
+        raise translate(error, name) from error
+    except (PoolTimeout, PoolClosed) as error:
+        raise StoreUnavailableError(
+            f"no connection to {name} became free: {error}; raise pool_size or pool_timeout, or "
+            "see that the server can be reached"
+        ) from error
+    except UnicodeEncodeError as error:
+        raise UsageError(f"a text cannot be stored in UTF-8: {error.reason}") from error
+
+
+def detail_of(error: psycopg.Error) -> Any:
+    """Return what a function says of its refusal."""
+    return json.loads(error.diag.message_detail or "null")
+
+
+def translate(error: psycopg.Error, name: str) -> Exception:
+    """Return Sourced's error for the driver's."""
+    state = error.sqlstate or ""
+    if state.startswith("SR"):
+        return _refused(state, error)
+    if state == _UNIQUE_VIOLATION and error.diag.constraint_name in _ID_KEYS:
+        return Refusal()
+    if state in _ABSENT:
+        return SchemaError(
+            f"the store is not installed in {name}, or of another version "
+            f"({error.diag.message_primary}); make it with app.install() or `sourced install`"
+        )
+    return _unavailable(state, error, name)
+
+
+def _refused(state: str, error: psycopg.Error) -> Exception:
+    detail = detail_of(error)
+    if state == CONCURRENCY:
+        return ConcurrencyError(detail["stream_id"], detail["expected"], detail["actual"])
+    if state in {REFUSED, REPEATED}:
+        return Refusal(detail)
+    if state == ISOLATION:
+        return IsolationError(
+            f"{error.diag.message_primary}, and what depends on a lock would be read by an old "
+            "snapshot: use READ COMMITTED, PostgreSQL's default"
+        )
+    if state == OBSTACLE:
+        return _obstacle(detail)
+    if state == DISORDER:
+        return UsageError(str(error.diag.message_primary))
+    if state == REGISTRATION:
+        return RegistrationError(
+            f"{' and '.join(map(repr, detail))} are groups of their own, so none can take a former "
+            "name over; remove the groups that it does not go on from"
+        )
+    return StoreError(str(error.diag.message_primary))
+
+
+def _obstacle(detail: dict[str, Any]) -> SourcedError:
+    from datetime import datetime
+
+    group, stream_id, reason = detail["group"], detail.get("stream_id", ""), detail["reason"]
+    if reason == "unknown":
+        return UnknownGroupError(group)
+    if reason == "stopped":
+        return GroupStoppedError(group, stream_id)
+    if reason == "parked":
+        return StreamParkedError(group, stream_id)
+    until = detail.get("until")
+    return BusyError(
+        group, stream_id, reason, None if until is None else datetime.fromisoformat(until)
+    )
+
+
+def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
+    text = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    if state == "42501":
+        return StoreError(
+            f"the role may not do this in {name} ({text}): install with role=… grants what "
+            "workers need"
+        )
+    if state == "57014":
+        return StoreUnavailableError(
+            f"{name} did not answer in time ({text}): raise statement_timeout, or see what the "
+            "server is busy with"
+        )
+    if state in {"55P03", "40P01"}:
+        return StoreUnavailableError(
+            f"another transaction stood in the way in {name} ({text}): try again, or end it"
+        )
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return StoreUnavailableError(f"{name} cannot be reached: {text}; try again later")
+    return StoreError(f"PostgreSQL refused in {name}: {text} ({state or 'no SQLSTATE'})")

@@ -1,0 +1,187 @@
+"""The verbs that a store and a caller's transaction have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+from sourced._faults import is_armed, reach
+from sourced._limits import check_sizes
+from sourced._records import NewMessage, ScheduledMessage, StoredMessage
+from sourced._store import Appended, Expectation, StreamPage, UnitOfWork
+from sourced.errors import DuplicateMessageError, StoreUnavailableError
+from sourced_postgres import _log
+from sourced_postgres._connections import Connection
+from sourced_postgres._handle_now import unit_arguments
+from sourced_postgres._options import Options
+from sourced_postgres._rows import (
+    Row,
+    expectations,
+    message_arrays,
+    plain_array,
+    scheduled_json,
+    stored_at,
+)
+from sourced_postgres._statements import call
+from sourced_postgres._sync import run_sync
+from sourced_postgres._translate import Refusal, translated
+
+__all__ = ["Verbs", "appended_of", "repeats_among"]
+
+WRITTEN = "seqs positions groups"
+
+
+class Verbs:
+    """The verbs of `sourced._store.Verbs`, on connections that a subclass gives."""
+
+    def __init__(self, options: Options, name: str) -> None:
+        self._options = options
+        self._name = name
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """Give a connection for one statement."""
+        raise NotImplementedError
+
+    def _writing(self, *, is_open: bool) -> AbstractContextManager[Connection]:
+        """Give a connection for a verb, in a transaction if it must be open between statements."""
+        raise NotImplementedError
+
+    def _hint(self, groups: Iterable[str]) -> None:
+        """Tell that groups may have work, when what was written is committed."""
+        raise NotImplementedError
+
+    def append(
+        self, messages: Sequence[NewMessage], *, expect: Mapping[str, Expectation] | None = None
+    ) -> Appended:
+        """See `sourced._store.Verbs`."""
+        check_sizes(messages, self._options.max_message_bytes)
+        arguments = [*message_arrays(messages), expectations([(1, expect or {})])]
+        try:
+            row = self._call("append", arguments, WRITTEN, halt="append.before_commit")
+        except Refusal as refusal:
+            raise self._repeat_among(messages) from refusal
+        self._committed("append.after")
+        return self._appended(messages, row)
+
+    def schedule(self, messages: Sequence[ScheduledMessage]) -> None:
+        """See `sourced._store.Verbs`."""
+        waiting = [scheduled.message for scheduled in messages]
+        check_sizes(waiting, self._options.max_message_bytes)
+        try:
+            self._call("schedule", [scheduled_json(messages) or "[]"])
+        except Refusal as refusal:
+            raise self._repeat_among(waiting) from refusal
+
+    def handle_now(self, work: UnitOfWork) -> Appended:
+        """See `sourced._store.Verbs`."""
+        outputs = [*work.messages, *(one.message for one in work.schedule)]
+        check_sizes(outputs, self._options.max_message_bytes)
+        arguments = unit_arguments(work)
+        statement = call(self._options.schema, "handle_now", len(arguments), WRITTEN)
+        is_open = work.sync is not None or is_armed()
+        try:
+            with translated(self._name), self._writing(is_open=is_open) as connection:
+                if work.sync is not None:
+                    run_sync(connection, work.sync)
+                row = connection.execute(statement, arguments).fetchone()
+                if is_open:
+                    reach("handle_now.before_commit")
+        except Refusal as refusal:
+            raise self._repeat_among(outputs) from refusal
+        assert row is not None
+        return self._appended(work.messages, row)
+
+    def read_stream(
+        self,
+        stream_id: str,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        types: Collection[str] | None = None,
+        limit: int = 500,
+    ) -> StreamPage:
+        """See `sourced._store.Verbs`."""
+        with translated(self._name), self._reading() as connection:
+            return _log.read_stream(
+                connection,
+                self._options.schema,
+                stream_id,
+                after=after,
+                upto=upto,
+                types=types,
+                limit=limit,
+            )
+
+    def read_one(self, message_id: UUID) -> StoredMessage | None:
+        """See `sourced._store.Verbs`."""
+        with translated(self._name), self._reading() as connection:
+            return _log.read_one(connection, self._options.schema, message_id)
+
+    # calls
+
+    def _call(self, verb: str, arguments: Sequence[Any], columns: str = "*", halt: str = "") -> Row:
+        """Call a function: one statement, one transaction, one round trip.
+
+        Only where a test halts between the verb and its commit are there more.
+        """
+        statement = call(self._options.schema, verb, len(arguments), columns)
+        is_open = bool(halt) and is_armed()
+        with translated(self._name), self._writing(is_open=is_open) as connection:
+            row = connection.execute(statement, arguments).fetchone()
+            if is_open:
+                reach(halt)
+        assert row is not None
+        return row
+
+    def _committed(self, point: str) -> None:
+        """Reach a point behind the commit of a verb."""
+        reach(point)
+
+    def _appended(self, messages: Sequence[NewMessage], row: Row) -> Appended:
+        appended = appended_of(messages, row)
+        if appended.groups:
+            self._hint(appended.groups)
+        return appended
+
+    def _known_ids(self, ids: Collection[UUID]) -> dict[UUID, DuplicateMessageError]:
+        statement = call(self._options.schema, "find_ids", 1)
+        with translated(self._name), self._reading() as connection:
+            rows = connection.execute(statement, [plain_array(ids)]).fetchall()
+        return {row[0]: DuplicateMessageError(*row) for row in rows}
+
+    def _repeat_among(self, messages: Sequence[NewMessage]) -> Exception:
+        known = self._known_ids({message.id for message in messages})
+        for _, error in repeats_among([(0, message) for message in messages], known):
+            return error
+        return StoreUnavailableError(
+            f"somebody else was writing a message of the same id to {self._name}; try again"
+        )
+
+
+def appended_of(messages: Sequence[NewMessage], row: Row) -> Appended:
+    """Return what was appended, from the seqs, positions and groups that a function answered."""
+    seqs, positions, groups = row[:3]
+    return Appended(
+        messages=tuple(
+            [
+                stored_at(message, seq=seq, position=position)
+                for message, seq, position in zip(messages, seqs or (), positions or (), strict=True)
+            ]
+        ),
+        groups=frozenset(groups or ()),
+    )
+
+
+def repeats_among(
+    owned: Iterable[tuple[int, NewMessage]], known: Mapping[UUID, DuplicateMessageError]
+) -> Iterable[tuple[int, DuplicateMessageError]]:
+    """Yield (owner, error) for each message whose id is known or came before."""
+    seen: set[UUID] = set()
+    for owner, message in owned:
+        if message.id in known:
+            yield owner, known[message.id]
+        elif message.id in seen:
+            yield owner, DuplicateMessageError(message.id, "", 0, message.type)
+        seen.add(message.id)

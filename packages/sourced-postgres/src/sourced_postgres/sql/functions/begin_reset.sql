@@ -1,0 +1,42 @@
+-- begin_reset: says which streams a reset covers, and writes down that it begins.
+--
+-- p_group: the group's name.
+-- p_stream_ids: only these streams, or null for all.
+-- p_actor, p_host, p_reason: who does it, and why.
+-- Returns: keys of the streams that hold a message of the group's, in order of creation; raises
+--     SR005 if there is no such group or it is filling.
+CREATE OR REPLACE FUNCTION {schema}.begin_reset(
+    p_group text, p_stream_ids text[], p_actor text, p_host text, p_reason text
+) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v {schema}.groups%ROWTYPE;
+    v_types text[];
+    v_keys bigint[];
+    v_pending bigint;
+BEGIN
+    v := {schema}.lock_group(p_group);
+    PERFORM {schema}.check_filled(v, '');
+    v_types := ARRAY(SELECT b.type FROM {schema}.subscriptions AS b WHERE b."group" = v.id);
+    v_keys := ARRAY(
+        SELECT s.id
+        FROM {schema}.streams AS s
+        WHERE (p_stream_ids IS NULL OR s.stream_id = ANY (p_stream_ids))
+            AND EXISTS (
+                SELECT 1
+                FROM {schema}.messages AS m
+                WHERE m.stream = s.id AND m.type = ANY (v_types)
+            )
+        ORDER BY s.id
+    );
+    SELECT count(*) INTO v_pending FROM {schema}.deliveries AS d WHERE d."group" = v.id;
+    PERFORM {schema}.record(
+        p_actor, p_host, 'reset', concat_ws(' ', p_group, array_to_string(p_stream_ids, ', ')),
+        p_reason,
+        format('%s streams with something to handle', v_pending),
+        format('%s streams to replay', cardinality(v_keys))
+    );
+    RETURN v_keys;
+END
+$$;

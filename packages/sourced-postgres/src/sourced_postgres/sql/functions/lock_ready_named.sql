@@ -1,0 +1,45 @@
+-- lock_ready_named: locks what claim may take of some streams, oldest first; passes over the rest.
+--
+-- The streams are looked up one by one, however much else is ready. A suspect delivery is taken
+-- alone, when it is the oldest; otherwise suspects are left out.
+--
+-- p_group: the group's key.
+-- p_max: at most so many.
+-- p_now: the time by which they must be ready.
+-- p_stream_ids: the streams.
+-- Returns: keys of streams.
+CREATE OR REPLACE FUNCTION {schema}.lock_ready_named(
+    p_group integer, p_max integer, p_now timestamptz, p_stream_ids text[]
+) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_keys bigint[];
+    v_alone boolean;
+BEGIN
+    v_keys := ARRAY(
+        SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
+    );
+    -- Said in other words than the partial indexes, so that the primary key is used.
+    SELECT d.suspect INTO v_alone
+    FROM {schema}.deliveries AS d
+    WHERE d."group" = p_group
+        AND d.stream = ANY (v_keys)
+        AND num_nonnulls(d.worker, d.parked_at) = 0
+        AND d.ready_at <= p_now
+    ORDER BY d.ready_at, d.stream
+    LIMIT 1;
+    RETURN ARRAY(
+        SELECT d.stream
+        FROM {schema}.deliveries AS d
+        WHERE d."group" = p_group
+            AND d.stream = ANY (v_keys)
+            AND num_nonnulls(d.worker, d.parked_at) = 0
+            AND d.suspect = v_alone
+            AND d.ready_at <= p_now
+        ORDER BY d.ready_at, d.stream
+        LIMIT CASE WHEN v_alone THEN 1 ELSE p_max END
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+END
+$$;

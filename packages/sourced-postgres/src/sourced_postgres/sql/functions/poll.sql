@@ -1,0 +1,63 @@
+-- poll: says in one bounded read what there is to do.
+--
+-- p_lease: in seconds.
+-- Returns: a row for each active group: whether something of it could be claimed now, and when the
+--     next thing will be; then one with a null group: whether a scheduled message is due, when the
+--     next one is, and whether a worker is overdue or a claim's worker gone.
+CREATE OR REPLACE FUNCTION {schema}.poll(p_lease float8)
+RETURNS TABLE ("group" text, is_due boolean, next_at timestamptz, is_overdue boolean)
+LANGUAGE plpgsql VOLATILE
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := {schema}.now();
+BEGIN
+    RETURN QUERY
+    SELECT
+        g.name::text,
+        EXISTS (
+            SELECT 1
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = g.id
+                AND d.worker IS NULL
+                AND d.parked_at IS NULL
+                AND d.ready_at <= v_now
+        ),
+        (
+            SELECT d.ready_at
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = g.id
+                AND d.worker IS NULL
+                AND d.parked_at IS NULL
+                AND d.ready_at > v_now
+            ORDER BY d.ready_at
+            LIMIT 1
+        ),
+        false
+    FROM {schema}.groups AS g
+    WHERE g.status = 'active'
+    UNION ALL
+    SELECT
+        NULL,
+        EXISTS (
+            SELECT 1 FROM {schema}.schedule AS s WHERE s.error IS NULL AND s.due_at <= v_now
+        ),
+        (
+            SELECT s.due_at
+            FROM {schema}.schedule AS s
+            WHERE s.error IS NULL AND s.due_at > v_now
+            ORDER BY s.due_at
+            LIMIT 1
+        ),
+        EXISTS (
+            SELECT 1
+            FROM {schema}.workers AS w
+            WHERE w.seen_at < v_now - make_interval(secs => p_lease)
+        ) OR EXISTS (
+            SELECT 1
+            FROM {schema}.deliveries AS d
+            WHERE d.worker IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
+        );
+END
+$$;

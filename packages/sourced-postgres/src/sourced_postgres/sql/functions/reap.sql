@@ -1,0 +1,40 @@
+-- reap: declares workers dead that were not seen within the lease, and frees what nobody holds.
+--
+-- Never waits: what another transaction has locked is left to the next reaper.
+--
+-- p_lease: in seconds.
+-- Returns: how many deliveries were freed, ready now and suspect; names of their groups.
+CREATE OR REPLACE FUNCTION {schema}.reap(p_lease float8, OUT freed bigint, OUT groups text[])
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_now timestamptz := {schema}.now();
+BEGIN
+    DELETE FROM {schema}.workers AS w
+    WHERE w.id IN (
+        SELECT x.id
+        FROM {schema}.workers AS x
+        WHERE x.seen_at < v_now - make_interval(secs => p_lease)
+        FOR UPDATE SKIP LOCKED
+    );
+    WITH orphans AS (
+        SELECT d."group", d.stream
+        FROM {schema}.deliveries AS d
+        WHERE d.worker IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
+        ORDER BY d."group", d.stream
+        FOR NO KEY UPDATE OF d SKIP LOCKED
+    ),
+    loose AS (
+        UPDATE {schema}.deliveries AS d
+        SET worker = NULL, claimed_at = NULL, suspect = true, ready_at = v_now
+        FROM orphans AS o
+        WHERE d."group" = o."group" AND d.stream = o.stream
+        RETURNING d."group"
+    )
+    SELECT
+        (SELECT count(*) FROM loose AS l),
+        (SELECT array_agg(g.name) FROM {schema}.groups AS g WHERE g.id IN (SELECT l."group" FROM loose AS l))
+    INTO freed, groups;
+END
+$$;

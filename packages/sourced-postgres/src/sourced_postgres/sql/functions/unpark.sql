@@ -1,0 +1,49 @@
+-- unpark: makes parked and waiting deliveries ready now, attempts 0.
+--
+-- p_group: the group's name.
+-- p_stream_ids: the streams, or null for all of the group.
+-- p_actor, p_host, p_reason: who does it, and why.
+-- Returns: how many; raises SR005 if there is no such group.
+CREATE OR REPLACE FUNCTION {schema}.unpark(
+    p_group text, p_stream_ids text[], p_actor text, p_host text, p_reason text
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v {schema}.groups%ROWTYPE;
+    v_now timestamptz := {schema}.now();
+    v_woken bigint;
+BEGIN
+    v := {schema}.lock_group(p_group);
+    PERFORM 1
+    FROM {schema}.deliveries AS d
+    WHERE d."group" = v.id
+        AND d.worker IS NULL
+        AND (d.parked_at IS NOT NULL OR d.ready_at > v_now)
+        AND (
+            p_stream_ids IS NULL
+            OR d.stream IN (
+                SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
+            )
+        )
+    ORDER BY d.stream
+    FOR NO KEY UPDATE;
+    UPDATE {schema}.deliveries AS d
+    SET parked_at = NULL, attempts = 0, error = NULL, ready_at = v_now
+    WHERE d."group" = v.id
+        AND d.worker IS NULL
+        AND (d.parked_at IS NOT NULL OR d.ready_at > v_now)
+        AND (
+            p_stream_ids IS NULL
+            OR d.stream IN (
+                SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
+            )
+        );
+    GET DIAGNOSTICS v_woken = ROW_COUNT;
+    PERFORM {schema}.record(
+        p_actor, p_host, 'retry', concat_ws(' ', p_group, array_to_string(p_stream_ids, ', ')),
+        p_reason, format('%s parked or waiting', v_woken), 'ready'
+    );
+    RETURN v_woken;
+END
+$$;

