@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -123,7 +124,9 @@ class PostgresStore(Verbs):
         self._listener = Listener(
             connections.open_one, self._schema, self._token, self._hints.pass_on
         )
-        self._inspect = PostgresInspect(self._reading, self._name, self._schema)
+        self._inspect = PostgresInspect(
+            partial(self._writing, is_open=False), self._name, self._schema
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name}>"
@@ -325,8 +328,7 @@ class PostgresStore(Verbs):
     def poll(self, lease: timedelta) -> Poll:
         """See `sourced._store.Store`."""
         statement = call(self._schema, "poll", 1)
-        self._turned.tell()
-        with translated(self._name), self._reading() as connection:
+        with translated(self._name), self._writing(is_open=False) as connection:
             rows = connection.execute(statement, [str(lease.total_seconds())]).fetchall()
         *groups, last = sorted(rows, key=lambda row: row[0] is None)
         moments = [row[2].astimezone(UTC) for row in rows if row[2] is not None]
@@ -428,10 +430,9 @@ class PostgresStore(Verbs):
         streams: Sequence[StreamCommit],
         sync: Callable[[Connection], None] | None,
     ) -> Row:
-        self._turned.tell()
         arguments = commit_arguments(worker_id, streams)
         statement = call(self._schema, "commit", len(arguments), _KEPT)
-        with self._connections.use() as connection:
+        with self._writing(is_open=False) as connection:
             try:
                 self._begin(connection, worker_id, streams)
                 failures: dict[str, Exception] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 import psycopg
@@ -20,6 +21,7 @@ from sourced.errors import (
     ConcurrencyError,
     GroupStoppedError,
     IsolationError,
+    NotFoundError,
     RegistrationError,
     SchemaError,
     SourcedError,
@@ -124,12 +126,12 @@ def _refused(state: str, error: psycopg.Error) -> Exception:
             f"{' and '.join(map(repr, detail))} are groups of their own, so none can take a former "
             "name over; remove the groups that it does not go on from"
         )
+    if state == NOT_FOUND:
+        return NotFoundError(str(error.diag.message_primary))
     return StoreError(str(error.diag.message_primary))
 
 
 def _obstacle(detail: dict[str, Any]) -> SourcedError:
-    from datetime import datetime
-
     group, stream_id, reason = detail["group"], detail.get("stream_id", ""), detail["reason"]
     if reason == "unknown":
         return UnknownGroupError(group)
