@@ -31,8 +31,13 @@ DECLARE
     v_heads bigint[];
     v_failures jsonb;
 BEGIN
-    SELECT p.names, p.counts INTO v_names, v_counts
-    FROM {schema}.places(p_stream_ids, p_expect) AS p;
+    IF cardinality(p_ids) = 1 AND p_expect IS NULL THEN
+        v_names := p_stream_ids;
+        v_counts := ARRAY[1::bigint];
+    ELSE
+        SELECT p.names, p.counts INTO v_names, v_counts
+        FROM {schema}.places(p_stream_ids, p_expect) AS p;
+    END IF;
     SELECT l.keys, l.heads INTO v_keys, v_heads
     FROM {schema}.lock_streams(v_names, v_counts) AS l;
     IF p_expect IS NOT NULL THEN

@@ -1,0 +1,220 @@
+"""A first reading of `append_1`, `append_100`, `handle` and `catchup` on PostgreSQL.
+
+Prints `store workload n seconds rate ratio`. Each ratio is to something measured in the same run:
+bare psycopg into a table with the same columns and indexes, or `append_100`. Run by hand, on a
+database that may be written to:
+
+    python benchmarks/first_reading.py postgresql://localhost/bench
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+from sourced._ids import new_id, new_worker_id
+from sourced._records import NewMessage
+from sourced._store import ReadLimits, StreamCommit, WorkerInfo
+from sourced_postgres import PostgresStore, open_store
+
+PAYLOAD = '{"product_id": "p123", "price": 1000, "quantity": 2, "note": "as measured, about 100 bytes"}'
+
+
+def message(stream_id: str, type_: str = "carts.item_added") -> NewMessage:
+    """A message of an ordinary size."""
+    from datetime import UTC, datetime
+
+    own = new_id()
+    return NewMessage(
+        id=own,
+        type=type_,
+        stream_id=stream_id,
+        payload=PAYLOAD,
+        meta="{}",
+        created_at=datetime.now(UTC),
+        causation_id=own,
+        correlation_id=own,
+    )
+
+
+@contextmanager
+def fresh(url: str) -> Iterator[tuple[PostgresStore, str]]:
+    """A store in a schema of its own, dropped at the end."""
+    schema = f"bench_{uuid4().hex[:8]}"
+    store = open_store(url, schema=schema)
+    store.install()
+    try:
+        yield store, schema
+    finally:
+        store.uninstall()
+        store.close()
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def report(workload: str, count: int, seconds: float, ratio: float | None = None) -> None:
+    """One line of figures."""
+    told = "" if ratio is None else f"{ratio:.2f}"
+    print(f"postgres {workload:12} {count:7} {seconds:8.2f} {count / seconds:10.0f} {told}", flush=True)
+
+
+COLUMNS = (
+    "stream seq id causation_id correlation_id created_at version type meta payload".split()
+)
+
+
+class Bare:
+    """Plain inserts into a table with the columns and indexes of the log."""
+
+    def __init__(self, url: str, schema: str) -> None:
+        self.connection = psycopg.connect(url, autocommit=True)
+        self.table = sql.Identifier(schema, "messages")
+        self.target = sql.Identifier(schema, "bare")
+        self.connection.execute(
+            sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(self.target, self.table)
+        )
+        names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
+        row = sql.SQL("({})").format(sql.SQL(", ").join([sql.Placeholder()] * len(COLUMNS)))
+        self.one = sql.SQL("INSERT INTO {} ({}) VALUES {}").format(self.target, names, row)
+        self.hundred = sql.SQL("INSERT INTO {} ({}) VALUES {}").format(
+            self.target, names, sql.SQL(", ").join([row] * 100)
+        )
+
+    def close(self) -> None:
+        """Drop the table."""
+        self.connection.execute(sql.SQL("DROP TABLE {}").format(self.target))
+        self.connection.close()
+
+    def row(self, stream: int, seq: int) -> list[object]:
+        """The values of one row."""
+        m = message("x")
+        return [
+            stream, seq, m.id, m.causation_id, m.correlation_id, m.created_at, 1, m.type, m.meta,
+            m.payload,
+        ]
+
+
+def append_1(url: str, count: int) -> None:
+    """Single events to as many streams, on one connection, beside bare inserts, in turns."""
+    with fresh(url) as (store, schema):
+        bare = Bare(url, schema)
+        insert = bare.one.as_string(None)
+        mine = theirs = 0.0
+        step = 250
+        for begin in range(0, count, step):
+            new = [message(f"s{n}") for n in range(begin, begin + step)]
+            rows = [bare.row(n, 1) for n in range(begin, begin + step)]
+            mine += timed(lambda new=new: [store.append([m]) for m in new])
+            theirs += timed(lambda rows=rows: [bare.connection.execute(insert, r) for r in rows])
+        bare.close()
+    report("bare_1", count, theirs)
+    report("append_1", count, mine, theirs / mine)
+
+
+def append_100(url: str, count: int) -> float:
+    """A hundred events a call over 2,000 streams, beside bare multi-row inserts, in turns."""
+    with fresh(url) as (store, schema):
+        bare = Bare(url, schema)
+        insert = bare.hundred.as_string(None)
+        mine = theirs = 0.0
+        for begin in range(0, count, 100):
+            new = [message(f"s{n % 2000}") for n in range(begin, begin + 100)]
+            rows = [v for n in range(begin, begin + 100) for v in bare.row(n % 2000, n // 2000 + 1)]
+            mine += timed(lambda new=new: store.append(new))
+            theirs += timed(lambda rows=rows: bare.connection.execute(insert, rows))
+        bare.close()
+    report("bare_100", count, theirs)
+    report("append_100", count, mine, theirs / mine)
+    return count / mine
+
+
+def handle(url: str, count: int, reference: float) -> None:
+    """Pending commands on 2,000 streams; each becomes one event: the store's share of the work."""
+    with fresh(url) as (store, _):
+        store.register("Cart", ["carts.add_item"])
+        for begin in range(0, count, 1000):
+            store.append([message(f"s{n % 2000}", "carts.add_item") for n in range(begin, begin + 1000)])
+        worker = new_worker_id()
+        store.join(WorkerInfo(id=worker))
+        spent = {"claim": 0.0, "read": 0.0, "commit": 0.0}
+
+        def drain() -> None:
+            while True:
+                at = time.perf_counter()
+                claims = store.claim("Cart", worker)
+                spent["claim"] += time.perf_counter() - at
+                if not claims:
+                    return
+                at = time.perf_counter()
+                found = store.read_pending(claims, known_types=["carts.add_item"], limits=ReadLimits())
+                spent["read"] += time.perf_counter() - at
+                parts = [
+                    StreamCommit(
+                        claim=one.claim,
+                        ack_seq=one.looked_to,
+                        append=tuple(message(m.stream_id) for m in one.messages),
+                    )
+                    for one in found
+                ]
+                at = time.perf_counter()
+                store.commit(worker, parts)
+                spent["commit"] += time.perf_counter() - at
+
+        seconds = timed(drain)
+    report("handle", count, seconds, count / seconds / reference)
+    print("   ", {name: round(value, 2) for name, value in spent.items()})
+
+
+def catchup(url: str, count: int, streams: int, reference: float) -> None:
+    """A new projector with a sync that does nothing, over events on so many streams."""
+    with fresh(url) as (store, _):
+        for begin in range(0, count, 1000):
+            store.append([message(f"s{n % streams}") for n in range(begin, begin + 1000)])
+        store.register("Listings", ["carts.item_added"])
+        worker = new_worker_id()
+        store.join(WorkerInfo(id=worker))
+
+        def drain() -> None:
+            while claims := store.claim("Listings", worker):
+                found = store.read_pending(
+                    claims, known_types=["carts.item_added"], limits=ReadLimits()
+                )
+                store.commit(
+                    worker,
+                    [StreamCommit(claim=o.claim, ack_seq=o.looked_to) for o in found],
+                    sync=lambda _connection: None,
+                )
+
+        seconds = timed(drain)
+    report(f"catchup_{streams}", count, seconds, count / seconds / reference)
+
+
+def main() -> None:
+    """All of it, small enough for a minute."""
+    url = sys.argv[1]
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT version(), current_setting('fsync'), current_setting('synchronous_commit')"
+        ).fetchone()
+    print(platform.machine(), platform.python_version(), "psycopg", psycopg.__version__, row)
+    append_1(url, 2000)
+    reference = append_100(url, 20_000)
+    handle(url, 20_000, reference)
+    catchup(url, 20_000, 1000, reference)
+    catchup(url, 20_000, 20, reference)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,391 @@
+"""What must hold between transactions that overlap, driven step by step on a real server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from sourced._store import ExpectedSeq, ReadLimits, StreamCommit, UnlessSince
+from sourced.errors import IsolationError, StoreUnavailableError
+from sourced_postgres import PostgresStore, _store, open_store
+from sourced_testing import FakeClock
+from sourced_testing.conformance._given import LEASE, Given, message
+from sourced_testing.conformance._race import Running, halted, injected, together
+
+
+@pytest.fixture
+def given(store: PostgresStore, clock: FakeClock) -> Given:
+    """Short ways to bring the store into a state."""
+    return Given(store, clock)
+
+
+@pytest.fixture
+def late(store: PostgresStore, url: str, clock: FakeClock) -> Iterator[PostgresStore]:
+    """A store whose connections can be told apart in the server's views."""
+    assert store.installed()
+    late = open_store(url, clock=clock, application_name="late")
+    yield late
+    late.close()
+
+
+@pytest.fixture
+def observer(sourced_postgres: str) -> Iterator[psycopg.Connection]:
+    """A connection that looks at the others."""
+    with psycopg.connect(sourced_postgres, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def own(sourced_postgres: str) -> Iterator[psycopg.Connection]:
+    """A connection on which a test begins and ends transactions itself."""
+    with psycopg.connect(sourced_postgres, application_name="own") as connection:
+        yield connection
+        connection.rollback()
+
+
+def await_waiting(observer: psycopg.Connection) -> None:
+    """Return when a connection of `late` waits for a lock of somebody else's transaction."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        (count,) = observer.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = 'late' AND wait_event_type = 'Lock'"
+            " AND cardinality(pg_blocking_pids(pid)) > 0"
+        ).fetchone() or (0,)
+        if count:
+            return
+    raise AssertionError("nobody waits for a lock")
+
+
+@contextmanager
+def standing(call: Callable[[], Any], at: str) -> Iterator[Running[Any]]:
+    """Let a call stand still at a fault point, its transaction open; the hook goes after that."""
+    running = Running(call, at)
+    with injected(running.reached):
+        running.start()
+    try:
+        yield running
+    finally:
+        running.outcome()
+
+
+# --- acks, appends, claims ------------------------------------------------------------------------
+
+
+def test_an_append_that_waits_for_the_ack_makes_a_new_delivery(
+    store: PostgresStore, late: PostgresStore, observer: psycopg.Connection, given: Given
+) -> None:
+    """T61, one way: the ack has seen nothing more; the append finds the delivery gone."""
+    given.group()
+    given.appended("a")
+    claim = given.claimed()
+
+    with standing(partial(given.acked, claim, 1), "commit.before_commit") as acking:
+        appending = Running(lambda: late.append([message("a")]))
+        appending.start()
+        await_waiting(observer)
+        assert acking.outcome().error is None
+
+    assert appending.outcome().value.groups == {"G"}
+    assert given.drained() == [("a", 2)]
+
+
+def test_an_ack_that_waits_for_the_append_sees_its_message(
+    store: PostgresStore, late: PostgresStore, observer: psycopg.Connection, given: Given
+) -> None:
+    """T61, the other way: the ack's statement began before the append's commit."""
+    given.group()
+    given.appended("a")
+    claim = given.claimed()
+
+    with standing(lambda: store.append([message("a")]), "append.before_commit") as appending:
+        part = StreamCommit(claim=claim, ack_seq=1)
+        acking = Running(lambda: late.commit(claim.worker, [part]))
+        acking.start()
+        await_waiting(observer)
+        assert appending.outcome().value.groups == frozenset()
+
+    assert acking.outcome().value.groups == {"G"}
+    assert given.row().next_seq == 2
+    assert given.drained() == [("a", 2)]
+
+
+def test_a_decision_that_waits_for_another_is_checked_against_it(
+    store: PostgresStore, late: PostgresStore, observer: psycopg.Connection, given: Given
+) -> None:
+    """T59: for heads, which the lock itself returns, and for types, which are read after it."""
+    given.appended("a")
+    for expectation in (ExpectedSeq(1), UnlessSince(1, frozenset({"added"}))):
+        head = len(given.stream())
+        expected = type(expectation)(head) if isinstance(expectation, ExpectedSeq) else (
+            UnlessSince(head, expectation.types)
+        )
+        with standing(lambda: store.append([message("a")]), "append.before_commit") as first:
+            second = Running(partial(late.append, [message("a")], expect={"a": expected}))
+            second.start()
+            await_waiting(observer)
+            assert first.outcome().error is None
+
+        assert type(second.outcome().error).__name__ == "ConcurrencyError"
+
+
+def test_a_claim_passes_over_what_is_being_drained_and_takes_what_is_refilled(
+    store: PostgresStore, late: PostgresStore, observer: psycopg.Connection, given: Given
+) -> None:
+    """T69: it never waits, and reads messages by a snapshot newer than its lock."""
+    given.group()
+    given.appended("a")
+    worker = given.worker()
+    claim = given.claimed()
+
+    with standing(partial(given.acked, claim, 1), "commit.before_commit") as acking:
+        refilling = Running(lambda: late.append([message("a")]))
+        refilling.start()
+        await_waiting(observer)
+        assert store.claim("G", worker) == []
+        assert acking.outcome().error is None
+    assert refilling.outcome().error is None
+    (again,) = store.claim("G", worker)
+    with halted(lambda: late.append([message("a")]), "append.after"):
+        (found,) = store.read_pending([again], known_types=["added"], limits=ReadLimits())
+
+    assert again.epoch > claim.epoch
+    assert [one.seq for one in found.messages] == [2, 3]
+
+
+def test_two_writers_of_the_same_streams_in_opposite_order_never_deadlock(
+    store: PostgresStore, other_store: PostgresStore, given: Given
+) -> None:
+    """T53: of streams that exist and of new ones, a thousand times."""
+
+    def write(through: PostgresStore, *names: str) -> None:
+        for n in range(500):
+            through.append([message(name.format(n // 5)) for name in names])
+
+    ended = together(
+        partial(write, store, "a", "new-{}", "b", "also-new-{}"),
+        partial(write, other_store, "also-new-{}", "b", "new-{}", "a"),
+    )
+
+    assert [one.error for one in ended] == [None, None]
+    assert [one.seq for one in given.stream("a")] == list(range(1, 1001))
+    assert store.inspect.status().streams == 202
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+def test_a_message_that_commits_late_is_missed_by_nobody(
+    store: PostgresStore, own: psycopg.Connection, given: Given
+) -> None:
+    """T9: position n is open, n + 1 is committed: groups do not wait, the log's readers do."""
+    given.group()
+    given.appended("z")
+    (early,) = store.bind(own).append([message("a")]).messages
+    (later,) = given.appended("b")
+    assert early.position < later.position
+
+    page = store.read_all()
+    handled = given.drained()
+
+    assert [one.stream_id for one in page.messages] == ["z"]
+    assert page.next_after < early.position
+    assert [f"pid {own.info.backend_pid}" in text for text in page.waiting_for] == [True]
+    assert "own" in page.waiting_for[0]
+    assert handled == [("z", 1), ("b", 1)]
+
+    own.commit()
+    rest = store.read_all(after=page.next_after)
+
+    assert [one.id for one in rest.messages] == [early.id, later.id]
+    assert rest.waiting_for == ()
+    assert given.drained() == [("a", 1)]
+
+
+def test_holes_of_appends_that_rolled_back_hold_up_nobody(
+    store: PostgresStore, own: psycopg.Connection, given: Given
+) -> None:
+    """T10: nobody holds the lock, so a hole is final at once."""
+    given.appended("a")
+    for _ in range(3):
+        store.bind(own).append([message("b")])
+        own.rollback()
+    (last,) = given.appended("a")
+
+    page = store.read_all()
+
+    assert [one.seq for one in page.messages] == [1, 2]
+    assert (page.next_after, page.waiting_for) == (last.position, ())
+
+
+def test_holes_are_passed_although_somebody_always_appends(
+    store: PostgresStore, other_store: PostgresStore, own: psycopg.Connection, given: Given
+) -> None:
+    """T10: who began to append after the page was asked for has drawn positions behind it."""
+    store.bind(own).append([message("b")])
+    own.rollback()
+    done = threading.Event()
+
+    def keep_appending() -> None:
+        while not done.is_set():
+            other_store.append([message("busy")])
+
+    writers = [Running(keep_appending) for _ in range(3)]
+    for one in writers:
+        one.start()
+    (mark,) = given.appended("a")
+    deadline, after = time.monotonic() + 20, 0
+    while after < mark.position and time.monotonic() < deadline:
+        after = store.read_all(after=after, limit=10_000).next_after
+    done.set()
+
+    assert [one.outcome().error for one in writers] == [None] * 3
+    assert after >= mark.position
+
+
+def test_a_transaction_that_appends_nothing_holds_up_nobody(
+    store: PostgresStore, own: psycopg.Connection, given: Given
+) -> None:
+    """T11: idle for as long as it likes, whatever it has written of its own."""
+    given.group()
+    own.execute("CREATE TEMPORARY TABLE mine (n integer)")
+    store_position = given.appended("a")[0].position
+    given.appended("b")
+
+    page = store.read_all()
+
+    assert len(page.messages) == 2
+    assert page.next_after > store_position
+    assert page.waiting_for == ()
+    assert len(given.drained()) == 2
+
+
+def test_a_transaction_that_only_appended_to_its_end_names_itself_in_waiting(
+    store: PostgresStore, own: psycopg.Connection, given: Given
+) -> None:
+    """T11: what was drawn last and is not visible is a hole too."""
+    given.appended("a")
+    store.bind(own).append([message("b")])
+
+    page = store.read_all()
+
+    assert len(page.messages) == 1
+    assert len(page.waiting_for) == 1
+
+
+# --- registering ----------------------------------------------------------------------------------
+
+
+def test_a_registration_waits_for_open_appends_and_holds_up_no_others(
+    store: PostgresStore,
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+) -> None:
+    """T62: appends that queue behind it go on within its lock timeout."""
+    (open_one,) = store.bind(own).append([message("a")]).messages
+    registering = Running(lambda: late.register("G", ["added"]))
+    registering.start()
+    await_waiting(observer)
+
+    longest = 0.0
+    for n in range(20):
+        began = time.monotonic()
+        store.append([message(f"b{n}")])
+        longest = max(longest, time.monotonic() - began)
+    assert not registering.ended_within(0)
+    own.commit()
+
+    assert registering.outcome().value.created
+    assert longest < 2  # the lock timeout of 100 ms, and a machine that has other things to do
+    assert sorted(given.drained()) == sorted([("a", 1), *((f"b{n}", 1) for n in range(20))])
+    assert open_one.seq == 1
+
+
+def test_a_registration_that_cannot_get_through_names_who_is_in_the_way(
+    store: PostgresStore, own: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T62: it leaves nothing behind, and can be tried again."""
+    monkeypatch.setattr(_store, "_REGISTER_PATIENCE", 0.2)
+    store.bind(own).append([message("a")])
+
+    with pytest.raises(StoreUnavailableError, match=str(own.info.backend_pid)):
+        store.register("G", ["added"])
+    own.rollback()
+
+    assert store.inspect.groups() == ()
+    assert store.register("G", ["added"]).created
+
+
+# --- isolation, and statements of their own ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "level", [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE]
+)
+def test_a_callers_transaction_of_another_isolation_level_is_refused(
+    store: PostgresStore, own: psycopg.Connection, level: psycopg.IsolationLevel
+) -> None:
+    """T68: an append would not see a group that registered meanwhile."""
+    own.isolation_level = level
+    bound = store.bind(own)
+
+    for verb in (
+        lambda: bound.append([message("a")]),
+        lambda: bound.schedule([]),
+    ):
+        with pytest.raises(IsolationError):
+            verb()
+    assert own.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_connection_that_commits_by_itself_is_not_joined(
+    store: PostgresStore, observer: psycopg.Connection
+) -> None:
+    with pytest.raises(IsolationError, match="autocommit"):
+        store.bind(observer)
+
+
+def test_only_claims_need_not_wait_for_the_disk(
+    store: PostgresStore, given: Given, schema: str
+) -> None:
+    """I3: the setting ends with the claim's own transaction."""
+    given.group()
+    given.appended("a")
+    claim = sql.SQL("SELECT * FROM {}('G', {}, 1)").format(
+        sql.Identifier(schema, "claim"), sql.Literal(given.worker())
+    )
+    with store.connection() as connection:
+        before = connection.execute("SHOW synchronous_commit").fetchone()
+        with connection.transaction():
+            connection.execute(claim)
+            inside = connection.execute("SHOW synchronous_commit").fetchone()
+        after = connection.execute("SHOW synchronous_commit").fetchone()
+
+    assert inside == ("off",)
+    assert before == after
+
+
+def test_a_reaper_passes_over_a_claim_that_is_being_committed(
+    store: PostgresStore, other_store: PostgresStore, given: Given
+) -> None:
+    """I8: it never waits, and the commit wins."""
+    given.group()
+    given.appended("a")
+    claim = given.claimed()
+    given.clock.advance(60)
+
+    with standing(partial(given.acked, claim, 1), "commit.before_commit") as acking:
+        assert other_store.reap(LEASE) == 0
+        assert acking.outcome().error is None
+
+    assert given.delivery() is None
