@@ -4,6 +4,9 @@
 -- epoch drawn for each. A suspect delivery is claimed alone, when it is the oldest; otherwise
 -- suspects are left out. The claim need not wait for the disk: one that a crash of the server takes
 -- back was held by a worker whose commit compares `next_seq` too.
+-- Here as in every function that looks up many rows of tables that come and go: no scan from end to
+-- end, whatever the statistics say; they are of a moment when the table was small, and dead rows
+-- are not in them.
 --
 -- p_group, p_worker: names; nothing is claimed for a group that is not active or a worker that has
 --     no row.
@@ -30,6 +33,7 @@ RETURNS TABLE (
     ready_at timestamptz
 )
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

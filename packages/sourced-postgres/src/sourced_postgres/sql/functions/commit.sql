@@ -51,6 +51,7 @@ CREATE OR REPLACE FUNCTION {schema}.commit(
     OUT kept_next_seqs bigint[]
 )
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_names text[];

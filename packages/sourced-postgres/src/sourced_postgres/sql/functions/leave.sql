@@ -4,6 +4,7 @@
 -- Returns: names of the groups whose deliveries were freed.
 CREATE OR REPLACE FUNCTION {schema}.leave(p_id text) RETURNS text[]
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_groups text[];

@@ -10,6 +10,7 @@ CREATE OR REPLACE FUNCTION {schema}.move_on(
     p_group integer, p_after bigint, p_chunk integer, OUT upto bigint, OUT is_moved boolean
 )
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_keys bigint[];

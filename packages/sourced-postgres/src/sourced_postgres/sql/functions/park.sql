@@ -12,6 +12,7 @@ CREATE OR REPLACE FUNCTION {schema}.park(
     p_error text
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 BEGIN
     UPDATE {schema}.deliveries AS d

@@ -15,6 +15,7 @@ CREATE OR REPLACE FUNCTION {schema}.promote_due(
     OUT groups text[]
 )
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_rows bigint[];

@@ -44,6 +44,7 @@ RETURNS TABLE (
     "position" bigint
 )
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

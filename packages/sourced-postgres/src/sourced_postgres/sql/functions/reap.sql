@@ -6,6 +6,7 @@
 -- Returns: how many deliveries were freed, ready now and suspect; names of their groups.
 CREATE OR REPLACE FUNCTION {schema}.reap(p_lease float8, OUT freed bigint, OUT groups text[])
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_now timestamptz := {schema}.now();

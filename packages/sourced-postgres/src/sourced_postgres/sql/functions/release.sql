@@ -10,6 +10,7 @@ CREATE OR REPLACE FUNCTION {schema}.release(
     p_next_seqs bigint[]
 ) RETURNS text[]
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_groups text[];

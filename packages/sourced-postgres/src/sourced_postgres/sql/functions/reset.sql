@@ -8,6 +8,7 @@
 -- Returns: nothing; raises SR005 if there is no such group or it is filling.
 CREATE OR REPLACE FUNCTION {schema}.reset(p_group text, p_keys bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 DECLARE
     v {schema}.groups%ROWTYPE;

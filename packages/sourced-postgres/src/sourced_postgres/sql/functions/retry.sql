@@ -17,6 +17,7 @@ CREATE OR REPLACE FUNCTION {schema}.retry(
     p_is_uncounted boolean
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_now timestamptz := {schema}.now();
