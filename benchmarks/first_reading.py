@@ -24,7 +24,9 @@ from sourced._records import NewMessage
 from sourced._store import ReadLimits, StreamCommit, WorkerInfo
 from sourced_postgres import PostgresStore, open_store
 
-PAYLOAD = '{"product_id": "p123", "price": 1000, "quantity": 2, "note": "as measured, about 100 bytes"}'
+PAYLOAD = (
+    '{"product_id": "p123", "price": 1000, "quantity": 2, "note": "as measured, about 100 bytes"}'
+)
 
 
 def message(stream_id: str, type_: str = "carts.item_added") -> NewMessage:
@@ -67,12 +69,24 @@ def timed(call: Callable[[], object]) -> float:
 def report(workload: str, count: int, seconds: float, ratio: float | None = None) -> None:
     """One line of figures."""
     told = "" if ratio is None else f"{ratio:.2f}"
-    print(f"postgres {workload:12} {count:7} {seconds:8.2f} {count / seconds:10.0f} {told}", flush=True)
+    print(
+        f"postgres {workload:12} {count:7} {seconds:8.2f} {count / seconds:10.0f} {told}",
+        flush=True,
+    )
 
 
-COLUMNS = (
-    "stream seq id causation_id correlation_id created_at version type meta payload".split()
-)
+COLUMNS = [
+    "stream",
+    "seq",
+    "id",
+    "causation_id",
+    "correlation_id",
+    "created_at",
+    "version",
+    "type",
+    "meta",
+    "payload",
+]
 
 
 class Bare:
@@ -101,7 +115,15 @@ class Bare:
         """The values of one row."""
         m = message("x")
         return [
-            stream, seq, m.id, m.causation_id, m.correlation_id, m.created_at, 1, m.type, m.meta,
+            stream,
+            seq,
+            m.id,
+            m.causation_id,
+            m.correlation_id,
+            m.created_at,
+            1,
+            m.type,
+            m.meta,
             m.payload,
         ]
 
@@ -145,7 +167,9 @@ def handle(url: str, count: int, reference: float) -> None:
     with fresh(url) as (store, _):
         store.register("Cart", ["carts.add_item"])
         for begin in range(0, count, 1000):
-            store.append([message(f"s{n % 2000}", "carts.add_item") for n in range(begin, begin + 1000)])
+            store.append(
+                [message(f"s{n % 2000}", "carts.add_item") for n in range(begin, begin + 1000)]
+            )
         worker = new_worker_id()
         store.join(WorkerInfo(id=worker))
         spent = {"claim": 0.0, "read": 0.0, "commit": 0.0}
@@ -158,7 +182,9 @@ def handle(url: str, count: int, reference: float) -> None:
                 if not claims:
                     return
                 at = time.perf_counter()
-                found = store.read_pending(claims, known_types=["carts.add_item"], limits=ReadLimits())
+                found = store.read_pending(
+                    claims, known_types=["carts.add_item"], limits=ReadLimits()
+                )
                 spent["read"] += time.perf_counter() - at
                 parts = [
                     StreamCommit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from uuid import uuid4
@@ -81,9 +80,7 @@ class OwnTable:
 
 
 @pytest.fixture
-def user_table(
-    store: PostgresStore, sourced_postgres: str, schema: str
-) -> Iterator[OwnTable]:
+def user_table(store: PostgresStore, sourced_postgres: str, schema: str) -> Iterator[OwnTable]:
     """The user's own table."""
     assert store.installed()
     table = OwnTable(sourced_postgres, f"own_{schema}")

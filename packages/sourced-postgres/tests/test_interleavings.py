@@ -13,12 +13,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from sourced._faults import injected
 from sourced._store import ExpectedSeq, ReadLimits, StreamCommit, UnlessSince
 from sourced.errors import IsolationError, StoreUnavailableError
 from sourced_postgres import PostgresStore, _store, open_store
 from sourced_testing import FakeClock
 from sourced_testing.conformance._given import LEASE, Given, message
-from sourced_testing.conformance._race import Running, halted, injected, together
+from sourced_testing.conformance._race import Running, halted, together
 
 
 @pytest.fixture
@@ -125,8 +126,10 @@ def test_a_decision_that_waits_for_another_is_checked_against_it(
     given.appended("a")
     for expectation in (ExpectedSeq(1), UnlessSince(1, frozenset({"added"}))):
         head = len(given.stream())
-        expected = type(expectation)(head) if isinstance(expectation, ExpectedSeq) else (
-            UnlessSince(head, expectation.types)
+        expected = (
+            type(expectation)(head)
+            if isinstance(expectation, ExpectedSeq)
+            else (UnlessSince(head, expectation.types))
         )
         with standing(lambda: store.append([message("a")]), "append.before_commit") as first:
             second = Running(partial(late.append, [message("a")], expect={"a": expected}))
@@ -326,7 +329,7 @@ def test_a_registration_that_cannot_get_through_names_who_is_in_the_way(
     assert store.register("G", ["added"]).created
 
 
-# --- isolation, and statements of their own ---------------------------------------------------------
+# --- isolation, and what waits for nothing --------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The plans of the hot functions on a filled database: index scans only, and the same ones later."""
+"""Plans of the hot functions on a filled database: index scans only, and the same ones later."""
 
 from __future__ import annotations
 
@@ -73,8 +73,11 @@ def plans(store: PostgresStore, schema: str) -> list[str]:
 
 def shape(plan: str) -> list[str]:
     """The nodes of a plan, without figures."""
-    nodes = re.findall(r"^\s*(?:-> )?\s*((?:Parallel )?[A-Z][A-Za-z ]*(?: on \S+| using .*?)?)  \(",
-                       plan, re.MULTILINE)
+    nodes = re.findall(
+        r"^\s*(?:-> )?\s*((?:Parallel )?[A-Z][A-Za-z ]*(?: on \S+| using .*?)?)  \(",
+        plan,
+        re.MULTILINE,
+    )
     return [node.strip() for node in nodes]
 
 

@@ -116,9 +116,7 @@ def test_a_newer_schema_is_left_alone(
 ) -> None:
     plain.install()
     migrations = sql.Identifier(schema, "migrations")
-    connection.execute(
-        sql.SQL("INSERT INTO {} VALUES (999, now(), '')").format(migrations)
-    )
+    connection.execute(sql.SQL("INSERT INTO {} VALUES (999, now(), '')").format(migrations))
 
     with pytest.raises(SchemaError, match="upgrade"):
         plain.installed()

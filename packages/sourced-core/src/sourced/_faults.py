@@ -46,7 +46,7 @@ def reach(point: str) -> None:
 
 
 def is_armed() -> bool:
-    """Return whether a hook is installed: a store that saves round trips must halt at each point."""
+    """Return whether a hook is installed, so that a store halts where it saves round trips."""
     return _hook is not None
 
 

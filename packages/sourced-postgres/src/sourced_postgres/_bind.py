@@ -95,8 +95,8 @@ def joined(given: Any, name: str, database: str) -> Connection:
     """
     if not isinstance(given, psycopg.Connection):
         raise UsageError(
-            f"cannot bind to {type(given).__qualname__}; give psycopg's Connection (of SQLAlchemy's "
-            "connection.connection.driver_connection; an AsyncConnection cannot be bound)"
+            f"cannot bind to {type(given).__qualname__}; give psycopg's Connection "
+            "(SQLAlchemy has it as connection.connection.driver_connection)"
         )
     if given.info.dbname != database:
         raise UsageError(

@@ -27,7 +27,13 @@ from sourced._store import (
     StreamCommit,
     Then,
 )
-from sourced.errors import ClaimLostError, ConcurrencyError, PayloadError, UsageError
+from sourced.errors import (
+    ClaimLostError,
+    CommitRefusedError,
+    ConcurrencyError,
+    PayloadError,
+    UsageError,
+)
 from sourced_postgres._rows import (
     Row,
     expectations,
@@ -155,12 +161,16 @@ def run_syncs(
     connection: Any,
     streams: Sequence[StreamCommit],
     sync: Callable[[Connection], None] | None,
-    failures: dict[str, Exception],
 ) -> None:
-    """Run each stream's sync, then the batch's; name those that fail.
+    """Run each stream's sync, then the batch's.
 
     After a statement that failed, the transaction takes no other: the syncs behind it are not run.
+
+    Raises:
+        CallersError: carries the refusal that names the streams whose own sync raised, or what the
+            batch's sync raised.
     """
+    failures: dict[str, Exception] = {}
     for one in streams:
         if one.sync is None:
             continue
@@ -170,7 +180,9 @@ def run_syncs(
             failures[one.claim.stream_id] = carrier.error
         if connection.info.transaction_status != TransactionStatus.INTRANS:
             break
-    if sync is not None and not failures:
+    if failures:
+        raise CallersError(CommitRefusedError(failures))
+    if sync is not None:
         run_sync(connection, sync)
 
 

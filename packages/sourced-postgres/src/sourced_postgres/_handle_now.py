@@ -17,7 +17,9 @@ def unit_arguments(work: UnitOfWork) -> list[Any]:
         {"group": group, "stream_id": stream_id, "ids": [one.hex for one in ids]}
         for (group, stream_id), ids in sorted(work.handled.items(), key=lambda item: item[0])
     ]
-    expected = [(place, {name: one}) for place, (name, one) in enumerate(sorted(work.expect.items()))]
+    expected = [
+        (place, {name: one}) for place, (name, one) in enumerate(sorted(work.expect.items()))
+    ]
     return [
         json.dumps(handled),
         *message_arrays(work.messages),

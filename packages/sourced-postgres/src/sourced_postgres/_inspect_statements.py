@@ -17,15 +17,6 @@ __all__ = [
     "WORKERS",
 ]
 
-_STATE: Final[LiteralString] = """
-    CASE
-        WHEN d.parked_at IS NOT NULL THEN 'parked'
-        WHEN d.worker IS NOT NULL THEN 'claimed'
-        WHEN d.ready_at > {s}.now() THEN 'retrying'
-        ELSE 'ready'
-    END
-"""
-
 GROUPS: Final[LiteralString] = """
 SELECT
     g.name,
@@ -67,11 +58,8 @@ WHERE %(names)s::text[] IS NULL OR g.name = ANY (%(names)s::text[])
 ORDER BY g.name
 """
 
-DELIVERIES: Final[LiteralString] = (
-    """
-SELECT g.name AS group_name, s.stream_id, s.seq AS head, w.name AS worker_name, """
-    + _STATE
-    + """ AS state,
+DELIVERIES: Final[LiteralString] = """
+SELECT g.name AS group_name, s.stream_id, s.seq AS head, w.name AS worker_name, {state} AS state,
     d.next_seq, d.replay_until, d.restarted, d.ready_at, d.worker, d.epoch, d.claimed_at,
     d.attempts, d.suspect, d.parked_at, d.error
 FROM {s}.groups AS g
@@ -83,13 +71,10 @@ WHERE (%(group)s::text IS NULL OR g.name = %(group)s::text)
         %(stream_id)s::text IS NULL
         OR d.stream = (SELECT n.id FROM {s}.streams AS n WHERE n.stream_id = %(stream_id)s::text)
     )
-    AND (%(states)s::text[] IS NULL OR """
-    + _STATE
-    + """ = ANY (%(states)s::text[]))
+    AND (%(states)s::text[] IS NULL OR {state} = ANY (%(states)s::text[]))
 ORDER BY g.name, s.stream_id
 LIMIT %(limit)s
 """
-)
 
 STREAMS: Final[LiteralString] = """
 SELECT s.stream_id, s.seq, m.type AS last_type, m.created_at AT TIME ZONE 'UTC' AS last_at,
@@ -143,12 +128,9 @@ LIMIT %(limit)s
 """
 
 # What a group has still to handle, and what the fill of a group that registers will come by.
-PENDING: Final[LiteralString] = (
-    """
+PENDING: Final[LiteralString] = """
 SELECT g.name AS group_name, g.status, s.stream_id, m.seq, m.type, m.id AS message_id,
-    CASE WHEN d.next_seq <= m.seq THEN """
-    + _STATE
-    + """ ELSE 'ready' END AS state,
+    CASE WHEN d.next_seq <= m.seq THEN {state} ELSE 'ready' END AS state,
     d.ready_at, w.name AS worker_name
 FROM {s}.messages AS m
 JOIN {s}.subscriptions AS b ON b.type = m.type
@@ -179,32 +161,31 @@ WHERE m.correlation_id = %(correlation_id)s
 ORDER BY m.position, g.name
 LIMIT %(limit)s
 """
-)
 
-PROGRESS: Final[LiteralString] = (
-    """
-SELECT g.status, coalesce(s.seq, 0) AS head, d.next_seq, """
-    + _STATE
-    + """ AS state
+PROGRESS: Final[LiteralString] = """
+SELECT g.status, coalesce(s.seq, 0) AS head, d.next_seq, {state} AS state
 FROM {s}.groups AS g
 LEFT JOIN {s}.streams AS s ON s.stream_id = %(stream_id)s
 LEFT JOIN {s}.deliveries AS d ON d."group" = g.id AND d.stream = s.id
 WHERE g.name = %(group)s
 """
-)
 
 STATUS: Final[LiteralString] = """
 SELECT
     CASE
         WHEN n.streams < %(bound)s::bigint THEN n.streams
         ELSE greatest(n.streams, (
-            SELECT c.reltuples::bigint FROM pg_catalog.pg_class AS c WHERE c.oid = '{s}.streams'::regclass
+            SELECT c.reltuples::bigint
+            FROM pg_catalog.pg_class AS c
+            WHERE c.oid = '{s}.streams'::regclass
         ))
     END AS streams,
     CASE
         WHEN n.messages < %(bound)s::bigint THEN n.messages
         ELSE greatest(n.messages, (
-            SELECT c.reltuples::bigint FROM pg_catalog.pg_class AS c WHERE c.oid = '{s}.messages'::regclass
+            SELECT c.reltuples::bigint
+            FROM pg_catalog.pg_class AS c
+            WHERE c.oid = '{s}.messages'::regclass
         ))
     END AS messages,
     n.last_position,

@@ -85,9 +85,7 @@ def read_snapshots(
         bound(schema, _SNAPSHOTS), [group, text_array(stream_ids), str(version)]
     )
     return {
-        stream_id: Snapshot(
-            group=group, stream_id=stream_id, seq=seq, version=version, state=state
-        )
+        stream_id: Snapshot(group=group, stream_id=stream_id, seq=seq, version=version, state=state)
         for stream_id, seq, state in rows
     }
 
@@ -150,9 +148,7 @@ def _read_backwards(
 def _page(
     connection: Connection, schema: str, after: int, upto: int, wanted: str | None, limit: int
 ) -> tuple[StoredMessage, ...]:
-    rows = connection.execute(
-        bound(schema, _FORWARDS), [str(after), str(upto), wanted, str(limit)]
-    )
+    rows = connection.execute(bound(schema, _FORWARDS), [str(after), str(upto), wanted, str(limit)])
     return tuple([stored(row) for row in rows])
 
 
@@ -208,16 +204,8 @@ def _told(row: Sequence[Any]) -> str:
     return f"pid {pid} ({application or 'unnamed'}, {state or 'state unknown'}{age})"
 
 
-_COLUMNS: Final = """
-    m.id, m.type, s.stream_id, m.payload, m.meta, m.created_at AT TIME ZONE 'UTC',
-    m.causation_id, m.correlation_id, m.version, m.seq, m.position
-"""
-
-_OF_STREAM: Final = (
-    "SELECT "
-    + _COLUMNS
-    + """
-    , s.seq
+_OF_STREAM: Final = """
+SELECT {message}, s.seq
 FROM {s}.streams AS s
 LEFT JOIN LATERAL (
     SELECT x.*
@@ -232,30 +220,22 @@ LEFT JOIN LATERAL (
 WHERE s.stream_id = %(stream_id)s
 ORDER BY m.seq
 """
-)
 
-_BY_ID: Final = (
-    "SELECT "
-    + _COLUMNS
-    + "FROM {s}.messages AS m JOIN {s}.streams AS s ON s.id = m.stream WHERE m.id = %s"
-)
+_BY_ID: Final = """
+SELECT {message} FROM {s}.messages AS m JOIN {s}.streams AS s ON s.id = m.stream WHERE m.id = %s
+"""
 
-_OF_CORRELATION: Final = (
-    "SELECT "
-    + _COLUMNS
-    + """
+_OF_CORRELATION: Final = """
+SELECT {message}
 FROM {s}.messages AS m
 JOIN {s}.streams AS s ON s.id = m.stream
 WHERE m.correlation_id = (SELECT g.correlation_id FROM {s}.messages AS g WHERE g.id = %s)
 ORDER BY m.position
 LIMIT %s
 """
-)
 
-_FORWARDS: Final = (
-    "SELECT "
-    + _COLUMNS
-    + """
+_FORWARDS: Final = """
+SELECT {message}
 FROM {s}.messages AS m
 JOIN {s}.streams AS s ON s.id = m.stream
 WHERE m.position > %s
@@ -264,12 +244,9 @@ WHERE m.position > %s
 ORDER BY m.position
 LIMIT %s
 """
-)
 
-_BACKWARDS: Final = (
-    "SELECT "
-    + _COLUMNS
-    + """
+_BACKWARDS: Final = """
+SELECT {message}
 FROM {s}.messages AS m
 JOIN {s}.streams AS s ON s.id = m.stream
 WHERE m.position < coalesce(%s::bigint, 9223372036854775807)
@@ -277,7 +254,6 @@ WHERE m.position < coalesce(%s::bigint, 9223372036854775807)
 ORDER BY m.position DESC
 LIMIT %s
 """
-)
 
 _SNAPSHOTS: Final = """
 SELECT s.stream_id, p.seq, p.state
@@ -320,7 +296,9 @@ LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory'
     AND l.granted
     AND l.objsubid = 1
-    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+    AND l.database = (
+        SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
+    )
     AND l.classid = '{s}'::regnamespace::oid
     AND l.objid = ({s}.lock_key(1) & 4294967295)::oid
     AND l.pid <> pg_backend_pid()

@@ -1,4 +1,4 @@
-"""What a store is opened with: the database, and the options given in code or in the URL's query."""
+"""What a store is opened with: the database, and options given in code or in the URL's query."""
 
 from __future__ import annotations
 

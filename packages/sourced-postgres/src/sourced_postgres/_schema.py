@@ -7,14 +7,21 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Final, LiteralString, cast
+from typing import Any, Final, LiteralString, cast
 
 from psycopg import sql
 
 from sourced.errors import SchemaError
 from sourced_postgres._connections import Connection
 
-__all__ = ["VERSION", "install", "installed_version", "migration_files", "migration_sql", "uninstall"]
+__all__ = [
+    "VERSION",
+    "install",
+    "installed_version",
+    "migration_files",
+    "migration_sql",
+    "uninstall",
+]
 
 _SQL: Final = files("sourced_postgres") / "sql"
 
@@ -49,7 +56,7 @@ def _fingerprint() -> str:
 
 def _bound(file: Traversable, schema: str, **more: str) -> sql.Composed:
     """Return the text of a file with its identifiers bound, the only thing ever put into one."""
-    text = cast("LiteralString", file.read_text(encoding="utf-8"))  # a file of this package
+    text: LiteralString = cast(Any, file.read_text(encoding="utf-8"))  # a file of this package
     names = {name: sql.Identifier(value) for name, value in more.items()}
     return sql.SQL(text).format(schema=sql.Identifier(schema), **names)
 
@@ -173,9 +180,7 @@ def uninstall(connection: Connection, schema: str) -> None:
     for (signature,) in connection.execute(_ROUTINES, [schema, names]).fetchall():
         connection.execute(sql.SQL("DROP ROUTINE {}").format(sql.SQL(signature)))
     for name in _TABLES:
-        connection.execute(
-            sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(schema, name))
-        )
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(schema, name)))
     connection.execute(sql.SQL("DROP SEQUENCE {}").format(sql.Identifier(schema, "epochs")))
     (is_empty,) = connection.execute(_IS_EMPTY, {"schema": schema}).fetchone() or (False,)
     if is_empty and schema != "public":

@@ -97,9 +97,7 @@ def open_store(url: str, *, clock: Clock | None = None, **options: Any) -> Postg
     """
     known = {field.name for field in fields(Options)}
     if unknown := sorted(options.keys() - known):
-        raise StoreUrlError(
-            f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}"
-        )
+        raise StoreUrlError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
     parameters, chosen = options_of(url, Options(**options))
     return PostgresStore(Connections(parameters, chosen), clock=clock)
 
@@ -115,9 +113,7 @@ class PostgresStore(Verbs):
         self._connections = connections
         self._schema = connections.options.schema
         self._clock = clock if clock is not None else SystemClock()
-        self._turned = TurnedClock(
-            self._clock, connections.use, bound(self._schema, _TELL)
-        )
+        self._turned = TurnedClock(self._clock, connections.use, bound(self._schema, _TELL))
         self._hints = Hints()
         self._token = secrets.token_hex(4)
         self._notifier = Notifier(self._notify)
@@ -261,7 +257,7 @@ class PostgresStore(Verbs):
         return moved
 
     def remove(self, group: str, *, by: Operator | None = None) -> None:
-        """See `sourced._store.Store`. One that dies half-way leaves the group stopped: repeat it."""
+        """See `sourced._store.Store`. If it dies half-way the group is stopped: repeat it."""
         (key,) = self._patiently("unsubscribe", [group, None, *_operator(by)])
         self._move_on(key)
         self._call("remove", [group, *_operator(by)])
@@ -435,10 +431,7 @@ class PostgresStore(Verbs):
         with self._writing(is_open=False) as connection:
             try:
                 self._begin(connection, worker_id, streams)
-                failures: dict[str, Exception] = {}
-                run_syncs(connection, streams, sync, failures)
-                if failures:
-                    raise CallersError(CommitRefusedError(failures))
+                run_syncs(connection, streams, sync)
                 reach("commit.after_sync")
                 return _finish(connection, statement, arguments)
             except BaseException:
@@ -541,9 +534,7 @@ class PostgresStore(Verbs):
         except Refusal:
             return Promoted()  # somebody is writing a message of the same id: the next call sees it
         self._hint(row[3] or ())
-        return Promoted(
-            moved=row[0], dropped=row[1], failed=row[2], groups=frozenset(row[3] or ())
-        )
+        return Promoted(moved=row[0], dropped=row[1], failed=row[2], groups=frozenset(row[3] or ()))
 
     # reading
 

