@@ -143,21 +143,20 @@ def test_hot_verbs_use_indexes_only_and_keep_their_plans(
         assert shapes[8:] == [shapes[8]] * 4, verb
 
 
-def test_an_idle_claim_reads_no_more_than_an_index_page_or_two(
-    store: PostgresStore, plans: list[str], schema: str
+def test_an_idle_claim_reads_no_more_than_a_few_pages(
+    store: PostgresStore, plans: list[str]
 ) -> None:
-    """I10: drained streams cost nothing."""
+    """I10: neither the log, nor drained streams, nor what other groups have to do cost anything."""
+    store.register("Idle", ["add"], start="now")
     with store.connection() as connection:
-        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(schema, "deliveries")))
-        connection.execute(sql.SQL("VACUUM {}").format(sql.Identifier(schema, "deliveries")))
         connection.execute("SET auto_explain.log_analyze = on")
         connection.execute("SET auto_explain.log_buffers = on")
     for _ in range(3):
-        assert store.claim("G", "w") == []
+        assert store.claim("Idle", "w") == []
     del plans[:]
 
-    assert store.claim("G", "w") == []
+    assert store.claim("Idle", "w") == []
 
     assert scanned(plans) == set()
-    hits = [int(n) for plan in plans for n in re.findall(r"Buffers: shared hit=(\d+)", plan)]
-    assert sum(hits) < 400
+    pages = [int(n) for plan in plans for n in re.findall(r"Buffers: shared hit=(\d+)", plan)]
+    assert 0 < sum(pages) < 200

@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION {schema}.check_claims(
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_lost integer[];

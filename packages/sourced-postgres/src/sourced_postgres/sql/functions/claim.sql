@@ -6,7 +6,8 @@
 -- back was held by a worker whose commit compares `next_seq` too.
 -- Here as in every function that looks up many rows of tables that come and go: no scan from end to
 -- end, whatever the statistics say; they are of a moment when the table was small, and dead rows
--- are not in them.
+-- are not in them. Where there is no other way, the cost that the planner then reckons with must not
+-- make it compile the statement.
 --
 -- p_group, p_worker: names; nothing is claimed for a group that is not active or a worker that has
 --     no row.
@@ -34,6 +35,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -52,6 +52,7 @@ CREATE OR REPLACE FUNCTION {schema}.commit(
 )
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_names text[];

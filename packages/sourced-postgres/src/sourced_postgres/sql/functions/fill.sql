@@ -12,6 +12,7 @@ CREATE OR REPLACE FUNCTION {schema}.fill(
 )
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_group {schema}.groups%ROWTYPE;

@@ -32,6 +32,7 @@ CREATE OR REPLACE FUNCTION {schema}.handle_now(
 )
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_names text[];

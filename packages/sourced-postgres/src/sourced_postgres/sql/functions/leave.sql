@@ -5,6 +5,7 @@
 CREATE OR REPLACE FUNCTION {schema}.leave(p_id text) RETURNS text[]
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_groups text[];

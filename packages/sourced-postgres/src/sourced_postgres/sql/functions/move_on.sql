@@ -11,6 +11,7 @@ CREATE OR REPLACE FUNCTION {schema}.move_on(
 )
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_keys bigint[];

@@ -13,6 +13,7 @@ CREATE OR REPLACE FUNCTION {schema}.park(
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     UPDATE {schema}.deliveries AS d

@@ -16,6 +16,7 @@ CREATE OR REPLACE FUNCTION {schema}.promote_due(
 )
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_rows bigint[];

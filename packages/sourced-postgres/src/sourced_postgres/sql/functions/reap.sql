@@ -7,6 +7,7 @@
 CREATE OR REPLACE FUNCTION {schema}.reap(p_lease float8, OUT freed bigint, OUT groups text[])
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_now timestamptz := {schema}.now();

@@ -9,6 +9,7 @@
 CREATE OR REPLACE FUNCTION {schema}.reset(p_group text, p_keys bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v {schema}.groups%ROWTYPE;

@@ -18,6 +18,7 @@ CREATE OR REPLACE FUNCTION {schema}.retry(
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_now timestamptz := {schema}.now();

@@ -12,6 +12,7 @@ CREATE OR REPLACE FUNCTION {schema}.skip(
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v {schema}.groups%ROWTYPE;
