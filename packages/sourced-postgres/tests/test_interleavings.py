@@ -15,7 +15,12 @@ from psycopg import sql
 
 from sourced._faults import injected
 from sourced._store import ExpectedSeq, ReadLimits, StreamCommit, UnlessSince
-from sourced.errors import IsolationError, StoreUnavailableError
+from sourced.errors import (
+    ClaimLostError,
+    CommitRefusedError,
+    IsolationError,
+    StoreUnavailableError,
+)
 from sourced_postgres import PostgresStore, _store, open_store
 from sourced_testing import FakeClock
 from sourced_testing.conformance._given import LEASE, Given, message
@@ -368,14 +373,13 @@ def test_only_claims_need_not_wait_for_the_disk(
         sql.Identifier(schema, "claim"), sql.Literal(given.worker())
     )
     with store.connection() as connection:
-        before = connection.execute("SHOW synchronous_commit").fetchone()
+        connection.execute("SET synchronous_commit = on")
         with connection.transaction():
             connection.execute(claim)
             inside = connection.execute("SHOW synchronous_commit").fetchone()
         after = connection.execute("SHOW synchronous_commit").fetchone()
 
-    assert inside == ("off",)
-    assert before == after
+    assert (inside, after) == (("off",), ("on",))
 
 
 def test_a_reaper_passes_over_a_claim_that_is_being_committed(
@@ -392,3 +396,26 @@ def test_a_reaper_passes_over_a_claim_that_is_being_committed(
         assert acking.outcome().error is None
 
     assert given.delivery() is None
+
+
+def test_a_commit_that_waits_for_the_reaper_finds_its_claim_lost(
+    store: PostgresStore, late: PostgresStore, observer: psycopg.Connection, given: Given
+) -> None:
+    """I3: its claims are checked under their locks, not by what it saw before it waited."""
+    given.group()
+    given.appended("a")
+    claim = given.claimed()
+    given.clock.advance(60)
+
+    with standing(partial(store.reap, LEASE), "reap.before_commit") as reaping:
+        part = StreamCommit(claim=claim, ack_seq=1, append=(message("out"),))
+        committing = Running(lambda: late.commit(claim.worker, [part]))
+        committing.start()
+        await_waiting(observer)
+        assert reaping.outcome().value == 1
+
+    refused = committing.outcome().error
+    assert isinstance(refused, CommitRefusedError)
+    assert isinstance(refused.failures["a"], ClaimLostError)
+    assert given.stream("out") == []
+    assert given.row().suspect
