@@ -102,7 +102,7 @@ def test_a_package_is_a_factor_of_tox(folder: Path) -> None:
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(ROOT / "tox.ini")
 
-    factors = re.findall(r"[{,](\w+)(?=[,}])", settings["tox"]["env_list"])
+    factors = re.findall(r"[{,](\w+)(?=[,}])", settings["tox"]["labels"])
     assert folder.name.removeprefix("sourced-") in factors
     assert f"mypy {folder.relative_to(ROOT)}/tests" in settings["testenv:types"]["commands"]
     assert f"--verifytypes {module(folder).name}" in settings["testenv:types"]["commands"]
