@@ -29,8 +29,8 @@ class Connections:
     """Connections to one database for all threads of this process."""
 
     def __init__(self, parameters: Mapping[str, Any], options: Options) -> None:
-        self.options = options
-        self.name = name_of(parameters, options)
+        self.options: Options = options
+        self.name: str = name_of(parameters, options)
         self._parameters = dict(parameters)
         self._mutex = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
