@@ -149,6 +149,39 @@ def test_6_not_found(shop: Project, arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments", [("lag", "Crat"), ("workers", "--groups", "Crat", "--drain")], ids=" ".join
+)
+def test_an_unknown_group_is_told_once_with_the_nearest_and_where_they_are_listed(
+    shop: Project, arguments: tuple[str, ...]
+) -> None:
+    result = shop.installed().sourced(*arguments)
+
+    assert result.code == 6
+    assert result.err == (
+        "error: no group 'Crat'; did you mean 'Cart'?\n  → list them: sourced lag\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("lag", "Nobody"), "error: no group 'Nobody'"),
+        (("messages", "tail", "--stream", "nowhere"), "error: no stream 'nowhere'"),
+        (("messages", "show", UNKNOWN), f"error: no message {UNKNOWN}"),
+    ],
+)
+def test_what_is_not_there_is_named_once(
+    shop: Project, arguments: tuple[str, ...], said: str
+) -> None:
+    text = shop.installed().sourced(*arguments)
+    document = shop.sourced(*arguments, "--json").json
+
+    assert text.err.splitlines()[0] == said
+    assert document["diagnostics"][0]["subject"] == arguments[-1]
+    assert document["diagnostics"][0]["hint"]
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("new", "full"),

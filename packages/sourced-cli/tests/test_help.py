@@ -125,6 +125,16 @@ def test_asking_for_help_loads_neither_kernel_nor_driver_nor_app(
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("path", [("new",), ("version",)], ids=" ".join)
+def test_what_needs_no_app_does_not_offer_to_say_which_was_chosen(
+    project: Project, path: tuple[str, ...]
+) -> None:
+    text = project.sourced(*path, "--help").out
+
+    assert "-v, --verbose" in text
+    assert "app was chosen" not in text
+
+
 def test_typing_errors_are_told_with_the_nearest(project: Project) -> None:
     command = project.sourced("lagg")
     option = project.sourced("lag", "--wach")

@@ -67,6 +67,15 @@ def test_an_empty_folder_is_taken(project: Project) -> None:
     assert project.sourced("new", "shop").code == 0
 
 
+def test_its_help_names_the_files_it_writes(project: Project) -> None:
+    files = project.sourced("new", "shop", "--dry-run", "--json").json["data"]["files"]
+    text = project.sourced("new", "--help").out
+
+    for module in ("carts", "totals", "app"):
+        assert f"shop/{module}.py" in files
+        assert f"{module}.py" in text
+
+
 def test_a_dry_run_lists_the_files_and_writes_none(project: Project) -> None:
     result = project.sourced("new", "shop", "--dry-run")
 

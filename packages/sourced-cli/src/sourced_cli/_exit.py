@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum
 
-__all__ = ["Code", "CommandError", "code_of"]
+__all__ = ["Code", "CommandError", "code_of", "no_group"]
 
 
 class Code(IntEnum):
@@ -30,7 +31,7 @@ class CommandError(Exception):
 
     Attributes:
         code: of the process.
-        problem: what is wrong, one sentence.
+        problem: what is wrong, one sentence, which names the subject.
         hint: the next step.
         name: for programs, such as `app.no-such-module`.
         subject: what it is about.
@@ -57,6 +58,20 @@ class CommandError(Exception):
 
     def __str__(self) -> str:
         return self.problem
+
+
+def no_group(name: str, known: Collection[str]) -> CommandError:
+    """Return what to raise when there is no consumer group of this name; suggests the nearest."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    return CommandError(
+        Code.NOT_FOUND,
+        f"no group {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+        name="group.not-found",
+        subject=name,
+        hint="list them: sourced lag",
+    )
 
 
 def code_of(error: BaseException) -> Code:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sourced_cli._durations import shown
+from sourced_cli._exit import no_group
 from sourced_cli._render import Painter, table
 from sourced_cli._text import safe
 
@@ -95,14 +96,12 @@ def lag_of(store: Store, names: Sequence[str] = ()) -> Lag:
     """Return the lag of all groups, or of those named.
 
     Raises:
-        UnknownGroupError: no such group.
+        CommandError: no such group; suggests the nearest.
     """
-    from sourced.errors import UnknownGroupError
-
     found = store.inspect.groups(names or None)
     missing = set(names) - {group.name for group in found}
     if missing:
-        raise UnknownGroupError(min(missing))
+        raise no_group(min(missing), [group.name for group in store.inspect.groups()])
     status, workers, now = store.inspect.status(), store.inspect.workers(), store.now()
     served = {name for worker in workers for name in worker.handles}
     return Lag(

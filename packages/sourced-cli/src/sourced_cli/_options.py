@@ -6,7 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AppOption", "DsnOption", "JsonOption", "VerboseOption", "examples", "read_with"]
+__all__ = [
+    "AppOption",
+    "DsnOption",
+    "JsonOption",
+    "TracesOption",
+    "VerboseOption",
+    "examples",
+    "read_with",
+]
 
 AppOption = Annotated[
     str | None,
@@ -30,6 +38,16 @@ DsnOption = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", envvar="SOURCED_JSON", help="Answer as JSON.", show_default=False)
+]
+TracesOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        envvar="SOURCED_VERBOSE",
+        help="Show tracebacks.",
+        show_default=False,
+    ),
 ]
 VerboseOption = Annotated[
     bool,

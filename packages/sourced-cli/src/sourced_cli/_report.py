@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from typing import IO
 
 import typer
@@ -99,9 +100,7 @@ class Report:
         """Let the command end with an error; say everything that is wrong with it."""
         self.code = code_of(error)
         for diagnostic in diagnostics_of(error):
-            self._diagnose(
-                "error", diagnostic.code, diagnostic.message, diagnostic.subject, diagnostic.hint
-            )
+            self._keep(diagnostic, is_sentence=not _problems_of(error))
         trace = _trace_of(error, verbose=self.verbose)
         if trace:
             say(trace, lines=True)
@@ -120,16 +119,19 @@ class Report:
         return "failed" if self.code is Code.CHECK else "error"
 
     def _diagnose(self, level: Level, code: str, message: str, subject: str, hint: str) -> None:
-        diagnostic = Diagnostic(
-            code=code,
-            level=level,
-            message=hide_passwords(message),
-            subject=hide_passwords(subject),
-            hint=hide_passwords(hint),
+        self._keep(Diagnostic(code=code, level=level, message=message, subject=subject, hint=hint))
+
+    def _keep(self, diagnostic: Diagnostic, *, is_sentence: bool = False) -> None:
+        """Keep it for the document, or say it; a sentence names its subject by itself."""
+        hidden = replace(
+            diagnostic,
+            message=hide_passwords(diagnostic.message),
+            subject=hide_passwords(diagnostic.subject),
+            hint=hide_passwords(diagnostic.hint),
         )
-        self._diagnostics.append(diagnostic)
+        self._diagnostics.append(hidden)
         if not self.as_json:
-            _say_diagnostic(diagnostic)
+            _say_diagnostic(replace(hidden, subject="") if is_sentence else hidden)
 
     def _write(self, text: str) -> None:
         self.out.write(text + "\n")
@@ -185,8 +187,7 @@ def diagnostics_of(error: BaseException) -> list[Diagnostic]:
     name, hint, subject = _kebab(type(error).__name__), "", ""
     if isinstance(error, CommandError):
         name, hint, subject = error.name, error.hint, error.subject
-    problems = getattr(error, "problems", None)
-    if isinstance(problems, dict) and problems:
+    if problems := _problems_of(error):
         return [
             Diagnostic(code=name, level="error", message=text, subject=str(path))
             for path, texts in problems.items()
@@ -196,6 +197,12 @@ def diagnostics_of(error: BaseException) -> list[Diagnostic]:
     if not message or not _is_ours(error):
         message = f"{type(error).__name__}: {message}".removesuffix(": ")
     return [Diagnostic(code=name, level="error", message=message, subject=subject, hint=hint)]
+
+
+def _problems_of(error: BaseException) -> dict[str, list[str]]:
+    """Return what is wrong by path, if an error says it so."""
+    problems = getattr(error, "problems", None)
+    return problems if isinstance(problems, dict) else {}
 
 
 def _is_ours(error: BaseException) -> bool:

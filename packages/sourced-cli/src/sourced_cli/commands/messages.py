@@ -142,7 +142,11 @@ def _stream_tail(
     source = StreamTail(store, stream, types=names, after=after, last=last)
     if not following and source.head == 0:
         raise CommandError(
-            Code.NOT_FOUND, f"no stream {stream!r}", name="stream.not-found", subject=stream
+            Code.NOT_FOUND,
+            f"no stream {stream!r}",
+            name="stream.not-found",
+            subject=stream,
+            hint="list the last messages of all: sourced messages tail",
         )
     return source
 

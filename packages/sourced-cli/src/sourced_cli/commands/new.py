@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sourced_cli._options import JsonOption, VerboseOption, examples
+from sourced_cli._options import JsonOption, TracesOption, examples
 from sourced_cli._report import reporting
 from sourced_cli._scaffold import files_of, package_of, write
 from sourced_cli._text import safe
@@ -32,10 +32,11 @@ def new(
     name: NameArgument,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
-    verbose: VerboseOption = False,
+    verbose: TracesOption = False,
 ) -> None:
-    """Write a small event-sourced app with tests that pass: a cart, its listing, the wiring.
+    """Write a small event-sourced app with tests that pass.
 
+    A cart is in carts.py, a table of what carts are worth in totals.py, the wiring in app.py.
     The folder must not exist, or be empty.
     """
     with reporting("new", as_json=as_json, verbose=verbose) as report:

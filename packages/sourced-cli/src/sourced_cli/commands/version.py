@@ -7,7 +7,7 @@ from importlib import metadata
 
 import typer
 
-from sourced_cli._options import JsonOption, VerboseOption, examples
+from sourced_cli._options import JsonOption, TracesOption, examples
 from sourced_cli._render import table
 from sourced_cli._report import reporting
 
@@ -40,7 +40,7 @@ def add_to(cli: typer.Typer) -> None:
     )(version)
 
 
-def version(as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+def version(as_json: JsonOption = False, verbose: TracesOption = False) -> None:
     """Show the versions of the family, of what it stands on, and of Python."""
     with reporting("version", as_json=as_json, verbose=verbose) as report:
         packages = {name: version_of(name) for name in PACKAGES}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sourced_cli._durations import duration_of, shown
-from sourced_cli._exit import Code, CommandError
+from sourced_cli._exit import Code, CommandError, no_group
 from sourced_cli._logs import show_logs
 from sourced_cli._options import AppOption, JsonOption, VerboseOption, examples, read_with
 from sourced_cli._render import is_terminal
@@ -102,7 +102,6 @@ def workers(
 
 
 def _supervisor(found: FoundApp, threads: int, groups: str | None, grace: timedelta) -> Supervisor:
-    from sourced.errors import UnknownGroupError
     from sourced.runtime import Supervisor
 
     names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
@@ -117,7 +116,7 @@ def _supervisor(found: FoundApp, threads: int, groups: str | None, grace: timede
         known = [entry.group for entry in found.app.reactors]
         for name in names:
             if name not in known:
-                raise UnknownGroupError(name)
+                raise no_group(name, known)
     return Supervisor(found.app, threads=threads, groups=names, grace=grace.total_seconds())
 
 
