@@ -207,18 +207,8 @@ def send(  # noqa: PLR0913, PLR0917 - an argument for each option
         warn_if_in_memory(shop.store, report)
         if dry_run:
             report.answer(_would(sending), f"would send {_sentence(sending)}")
-            return
-        receipt = shop.dispatch(
-            sending.message,
-            to=sending.record.stream_id,
-            meta=sending.meta,
-            id=sending.id,
-            at=sending.at,
-            after=sending.after,
-        )
-        _tell(receipt, sending, report)
-        if wait is not None:
-            _wait(shop, receipt, wait, report)
+        else:
+            _send(shop, sending, wait, report)
 
 
 # --- what there is --------------------------------------------------------------------------------
@@ -355,63 +345,71 @@ def _checked(given: _Given, message: type[Command]) -> _Sending:
     from sourced._messages import UnknownMessage, encode, type_of, with_meta
     from sourced._meta import new_meta
 
-    problems: dict[str, list[str]] = {}
-
-    def note(where: str, text: str) -> None:
-        problems.setdefault(where, []).append(text)
-
-    def read(option: str, text: str | None, reader: Any) -> Any:
-        if text is None:
-            return None
-        try:
-            return reader(text)
-        except ValueError as error:
-            note(option, str(error))
-            return None
-
-    schema = message.json_schema()
-    base = read("--payload", given.payload, _object) or {}
-    fields, wrong = split_pairs(given.fields, "--field")
-    values, clashes = assemble(schema, fields, base)
+    wrong = _Wrong()
+    values = _values(given, message.json_schema(), wrong)
     keys, wrong_keys = split_pairs(given.meta, "--meta")
-    for text in [*wrong, *clashes, *wrong_keys]:
-        note("command line", text)
-    if not given.to:
-        note("--to", "is missing; say which stream")
-    if given.at is not None and given.after is not None:
-        note("--at", "and --after cannot both be given")
-    if given.wait is not None and (given.at is not None or given.after is not None):
-        note("--wait", "has nothing to wait for while the command waits for its time")
-    identity = read("--id", given.id, _identity)
-    at = read("--at", given.at, moment_of)
-    after = read("--after", given.after, duration_of)
+    for text in wrong_keys:
+        wrong.note("command line", text)
+    _check_options(given, wrong)
+    identity = wrong.read("--id", given.id, _identity)
+    at = wrong.read("--at", given.at, moment_of)
+    after = wrong.read("--after", given.after, duration_of)
     user = {name: literal(value) for name, value in keys}
-    command = _tried(lambda: message.parse(values), note)
+    command = wrong.tried(lambda: message.parse(values))
     probe = command or UnknownMessage({}, new_meta(type_of(message)))
-    record = _tried(lambda: encode(with_meta(probe, user=user, id=identity), given.to or "-"), note)
-    if problems or command is None or record is None:
-        raise _ProblemsError(message.__name__, problems)
-    return _Sending(
-        message=command,
-        record=record,
-        meta=user,
-        id=identity,
-        at=at,
-        after=after,
-    )
+    record = wrong.tried(lambda: encode(with_meta(probe, user=user, id=identity), given.to or "-"))
+    if wrong.problems or command is None or record is None:
+        raise _ProblemsError(message.__name__, wrong.problems)
+    return _Sending(message=command, record=record, meta=user, id=identity, at=at, after=after)
 
 
-def _tried(make: Callable[[], T], note: Callable[[str, str], None]) -> T | None:
-    """Return what is made, or None after noting everything that is wrong with it."""
-    from sourced.errors import PayloadError
+class _Wrong:
+    """Gathers what is wrong, by option or field."""
 
-    try:
-        return make()
-    except PayloadError as error:
-        for path, texts in error.problems.items():
-            for text in texts:
-                note(path, text)
-        return None
+    def __init__(self) -> None:
+        self.problems: dict[str, list[str]] = {}
+
+    def note(self, where: str, text: str) -> None:
+        self.problems.setdefault(where, []).append(text)
+
+    def read(self, option: str, text: str | None, reader: Callable[[str], T]) -> T | None:
+        """Return what an option says, or None after noting what is wrong with it."""
+        try:
+            return None if text is None else reader(text)
+        except ValueError as error:
+            self.note(option, str(error))
+            return None
+
+    def tried(self, make: Callable[[], T]) -> T | None:
+        """Return what is made, or None after noting everything that is wrong with it."""
+        from sourced.errors import PayloadError
+
+        try:
+            return make()
+        except PayloadError as error:
+            for path, texts in error.problems.items():
+                for text in texts:
+                    self.note(path, text)
+            return None
+
+
+def _values(given: _Given, schema: Mapping[str, Any], wrong: _Wrong) -> dict[str, Any]:
+    """Return the payload: --payload, and what --field adds to it."""
+    base = wrong.read("--payload", given.payload, _object) or {}
+    fields, unreadable = split_pairs(given.fields, "--field")
+    values, clashes = assemble(schema, fields, base)
+    for text in [*unreadable, *clashes]:
+        wrong.note("command line", text)
+    return values
+
+
+def _check_options(given: _Given, wrong: _Wrong) -> None:
+    if not given.to:
+        wrong.note("--to", "is missing; say which stream")
+    if given.at is not None and given.after is not None:
+        wrong.note("--at", "and --after cannot both be given")
+    if given.wait is not None and (given.at is not None or given.after is not None):
+        wrong.note("--wait", "has nothing to wait for while the command waits for its time")
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -431,6 +429,20 @@ def _identity(text: str) -> UUID:
 def _sentence(sending: _Sending) -> str:
     record = sending.record
     return f"{safe(record.type)} to {safe(record.stream_id)}: {safe(record.payload)}"
+
+
+def _send(app: App, sending: _Sending, wait: float | None, report: Report) -> None:
+    receipt = app.dispatch(
+        sending.message,
+        to=sending.record.stream_id,
+        meta=sending.meta,
+        id=sending.id,
+        at=sending.at,
+        after=sending.after,
+    )
+    _tell(receipt, sending, report)
+    if wait is not None:
+        _wait(app, receipt, wait, report)
 
 
 def _would(sending: _Sending) -> dict[str, Any]:
