@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -106,6 +107,24 @@ def test_a_package_is_a_factor_of_tox(folder: Path) -> None:
     assert folder.name.removeprefix("sourced-") in factors
     assert f"mypy {folder.relative_to(ROOT)}/tests" in settings["testenv:types"]["commands"]
     assert f"--verifytypes {module(folder).name}" in settings["testenv:types"]["commands"]
+
+
+@each_package
+def test_a_package_says_how_to_install_it_from_a_clone(folder: Path) -> None:
+    readme = (folder / "README.md").read_text()
+
+    (command,) = re.findall(r"^pip install (.*)$", readme, re.MULTILINE)
+    paths = [re.sub(r"\[.*\]", "", text) for text in shlex.split(command)]
+    assert f"./packages/{folder.name}" in paths
+    assert all((ROOT / path / "pyproject.toml").is_file() for path in paths)
+    assert "not on a package index yet" in readme
+
+
+def test_contributing_brings_a_pip_that_knows_groups_before_it_asks_for_one() -> None:
+    before, group, _ = (ROOT / "CONTRIBUTING.md").read_text().partition("--group")
+
+    assert group
+    assert 'pip install -q --upgrade "pip>=25.1"' in before
 
 
 def test_folders_of_tests_are_no_packages() -> None:

@@ -67,6 +67,14 @@ def test_an_empty_folder_is_taken(project: Project) -> None:
     assert project.sourced("new", "shop").code == 0
 
 
+def test_it_says_how_to_get_the_packages_today(project: Project) -> None:
+    project.sourced("new", "shop")
+
+    readme = (project.folder / "shop" / "README.md").read_text()
+    assert "not on a package index yet" in readme
+    assert "CLONE/packages/sourced-core" in readme
+
+
 def test_its_help_names_the_files_it_writes(project: Project) -> None:
     files = project.sourced("new", "shop", "--dry-run", "--json").json["data"]["files"]
     text = project.sourced("new", "--help").out
