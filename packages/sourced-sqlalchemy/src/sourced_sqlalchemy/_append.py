@@ -16,7 +16,6 @@ from sqlalchemy import (
     Executable,
     Insert,
     bindparam,
-    func,
     insert,
     literal,
     select,
@@ -73,10 +72,8 @@ def write(
     """Write messages that were checked, with the deliveries they cause."""
     if not messages:
         return Appended(messages=())
-    position, stream = scope.execute(_last_places(scope.tables)).one()
-    heads.make(dict.fromkeys(message.stream_id for message in messages), stream)
     written, rows, placed = [], [], []
-    for place, message in enumerate(messages, position + 1):
+    for place, message in enumerate(messages, heads.last_position + 1):
         head = heads.advance(message)
         rows.append(message_row(message, stream=head.id, seq=head.seq, position=place))
         written.append(stored_at(message, seq=head.seq, position=place))
@@ -141,13 +138,6 @@ class Repeats:
 
 
 # --- statements -----------------------------------------------------------------------------------
-
-
-@cache
-def _last_places(tables: Tables) -> AnySelect:
-    position = select(func.coalesce(func.max(tables.messages.c.position), 0)).scalar_subquery()
-    stream = select(func.coalesce(func.max(tables.streams.c.id), 0)).scalar_subquery()
-    return select(position, stream)
 
 
 @cache

@@ -1,8 +1,10 @@
 """SQLAlchemy engines on a SQLite file: how connections are opened, and how transactions begin.
 
-The driver is kept from beginning transactions by itself (`isolation_level=None`); SQLAlchemy's
-`begin` event does it. Readers and the writer have engines of their own: readers begin DEFERRED on
-connections that cannot write, see the last commit, and in WAL mode neither wait nor hold up.
+The driver is kept from beginning transactions by itself (`isolation_level=None`), and SQLAlchemy
+never sends a BEGIN: that is done here, on the driver's connection. (An engine with a listener for
+its `begin` event would look for listeners at every statement.) Readers and the writer have engines
+of their own: readers begin DEFERRED on connections that cannot write, see the last commit, and in
+WAL mode neither wait nor hold up.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from sourced.errors import StoreUnavailableError
 from sourced_sqlalchemy._options import Options
 from sourced_sqlalchemy._translate import is_busy
 
-__all__ = ["Opener", "dispose", "raw_of"]
+__all__ = ["Opener", "begin_reading", "dispose", "raw_of"]
 
 _T = TypeVar("_T")
 
@@ -56,10 +58,10 @@ class Opener:
     def engines(self) -> tuple[Engine, Engine]:
         """Return the engine to read with and the one to write with; in memory they are one."""
         if self._options.file is None:
-            only = _engine(self._open_in_memory, StaticPool, self.begin_writing)
+            only = create_engine("sqlite://", creator=self._open_in_memory, poolclass=StaticPool)
             return only, only
-        reader = _engine(self._open_to_read, QueuePool, _begin_reading, pool_size=8)
-        writer = _engine(self._open_to_write, QueuePool, self.begin_writing, pool_size=1)
+        reader = _pooled(self._open_to_read, 8)
+        writer = _pooled(self._open_to_write, 1)
         return reader, writer
 
     def create(self) -> None:
@@ -133,17 +135,12 @@ class Opener:
                 time.sleep(random.uniform(0.0002, _LONGEST_PAUSE))
 
 
-def _begin_reading(connection: Connection) -> None:
+def begin_reading(connection: Connection) -> None:
+    """Begin a transaction that sees one snapshot, from its first statement on."""
     raw_of(connection).execute("BEGIN")
 
 
-def _engine(
-    creator: Callable[[], sqlite3.Connection],
-    pool: type[QueuePool | StaticPool],
-    begin: Callable[[Connection], None],
-    pool_size: int = 0,
-) -> Engine:
-    sizes: dict[str, Any] = {"pool_size": pool_size, "max_overflow": -1} if pool_size else {}
-    engine = create_engine("sqlite://", creator=creator, poolclass=pool, **sizes)
-    event.listen(engine, "begin", begin)
-    return engine
+def _pooled(creator: Callable[[], sqlite3.Connection], size: int) -> Engine:
+    return create_engine(
+        "sqlite://", creator=creator, poolclass=QueuePool, pool_size=size, max_overflow=-1
+    )

@@ -19,7 +19,7 @@ from weakref import WeakSet, finalize
 from sqlalchemy import Connection
 
 from sourced.errors import SchemaError, StoreUnavailableError, UsageError
-from sourced_sqlalchemy._connections import Opener, dispose, raw_of
+from sourced_sqlalchemy._connections import Opener, begin_reading, dispose, raw_of
 from sourced_sqlalchemy._options import Options
 from sourced_sqlalchemy._turns import turns_of
 from sourced_sqlalchemy._usage import Usage
@@ -68,6 +68,7 @@ class Database:
                 yield connection
             return
         with self._in_use(), self._reader.connect() as connection, connection.begin():
+            begin_reading(connection)
             yield connection
 
     @contextmanager
@@ -112,6 +113,7 @@ class Database:
         with self._in_use(), self._writer.connect() as connection:
             self._set_durability(connection, durable)
             with connection.begin():
+                self._opener.begin_writing(connection)
                 self._inner = connection
                 yield connection
 

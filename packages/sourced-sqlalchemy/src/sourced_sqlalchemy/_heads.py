@@ -1,6 +1,7 @@
 """Heads of streams: read once, carried forward while messages are put behind them, and saved.
 
-The transaction has SQLite's write lock, so that nobody else can move them meanwhile.
+The transaction has SQLite's write lock, so that nobody else can move them meanwhile. For the same
+reason the last surrogate key and the last position are read along with them, and counted on.
 """
 
 from __future__ import annotations
@@ -9,7 +10,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import Insert, Update, bindparam, insert, select, update
+from sqlalchemy import (
+    Executable,
+    Insert,
+    Update,
+    bindparam,
+    func,
+    insert,
+    null,
+    select,
+    union_all,
+    update,
+)
 
 from sourced._records import NewMessage
 from sourced._store import Expectation, ExpectedSeq
@@ -31,9 +43,15 @@ class Head:
 
 
 class Heads:
-    """The heads of some streams, carried forward while messages are put behind them."""
+    """The heads of some streams, carried forward while messages are put behind them.
 
-    def __init__(self, heads: dict[str, Head]) -> None:
+    Attributes:
+        last_position: of the log, before what is put behind.
+    """
+
+    def __init__(self, heads: dict[str, Head], last_stream: int, last_position: int) -> None:
+        self.last_position = last_position
+        self._last_stream = last_stream
         self._heads = heads
         self._added: dict[str, list[str]] = {}
         self._new: set[str] = set()
@@ -67,7 +85,8 @@ class Heads:
 
     def copy(self) -> Heads:
         """Return heads that may be carried forward on their own."""
-        return Heads({name: Head(head.id, head.seq) for name, head in self._heads.items()})
+        heads = {name: Head(head.id, head.seq) for name, head in self._heads.items()}
+        return Heads(heads, self._last_stream, self.last_position)
 
     def foresee(self, messages: Iterable[NewMessage]) -> None:
         """Count messages that are going to be written, for the expectations of later ones."""
@@ -76,18 +95,13 @@ class Heads:
             head.seq += 1
             self._added.setdefault(message.stream_id, []).append(message.type)
 
-    def make(self, stream_ids: Iterable[str], last: int) -> None:
-        """Give surrogate keys to the streams that have none, counting on from `last`."""
-        for stream_id in stream_ids:
-            head = self._heads.setdefault(stream_id, Head(0, 0))
-            if head.id == 0:
-                last += 1
-                head.id = last
-                self._new.add(stream_id)
-
     def advance(self, message: NewMessage) -> Head:
-        """Return the head after a message was put behind it."""
-        head = self._heads[message.stream_id]
+        """Return the head after a message was put behind it, with a surrogate key."""
+        head = self._heads.setdefault(message.stream_id, Head(0, 0))
+        if head.id == 0:
+            self._last_stream += 1
+            head.id = self._last_stream
+            self._new.add(message.stream_id)
         head.seq += 1
         self._added.setdefault(message.stream_id, []).append(message.type)
         return head
@@ -106,21 +120,30 @@ class Heads:
 
 
 def read_heads(scope: Scope, stream_ids: Iterable[str]) -> Heads:
-    """Read the heads of streams."""
-    wanted, heads = sorted(stream_ids), {}
-    for start in range(0, len(wanted), _CHUNK):
+    """Read the heads of streams, and the last places in the log."""
+    wanted, last_stream, last_position = sorted(stream_ids), 0, 0
+    heads: dict[str, Head] = {}
+    for start in range(0, max(1, len(wanted)), _CHUNK):
         rows = scope.execute(_heads(scope.tables), names=wanted[start : start + _CHUNK])
-        heads.update({name: Head(id_, seq) for id_, name, seq in rows})
-    return Heads(heads)
+        for key, name, place in rows:
+            if name is None:
+                last_stream, last_position = key, place
+            else:
+                heads[name] = Head(key, place)
+    return Heads(heads, last_stream, last_position)
 
 
 # --- statements -----------------------------------------------------------------------------------
 
 
 @cache
-def _heads(tables: Tables) -> AnySelect:
-    s = tables.streams.c
-    return select(s.id, s.stream_id, s.seq).where(s.stream_id.in_(many("names")))
+def _heads(tables: Tables) -> Executable:
+    """A row for each stream that exists, and one without a name: the last key and position."""
+    s, position = tables.streams.c, tables.messages.c.position
+    heads = select(s.id, s.stream_id, s.seq).where(s.stream_id.in_(many("names")))
+    last_stream = select(func.coalesce(func.max(s.id), 0)).scalar_subquery()
+    last_position = select(func.coalesce(func.max(position), 0)).scalar_subquery()
+    return union_all(heads, select(last_stream, null(), last_position))
 
 
 @cache
