@@ -14,12 +14,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from projects import SHOP, Project, forget_modules
 
+from sourced import _message
+from sourced._type_names import TypeNames
+
 
 @pytest.fixture
 def project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Project]:
-    """An empty folder, which is the working directory."""
+    """An empty folder, which is the working directory, and no message class known yet.
+
+    Commands run in this process, yet they find the message classes of their project only, as in a
+    process of their own: another test module may have imported an app with the same type names.
+    """
+    monkeypatch.setattr(_message, "_names", TypeNames())
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / ".git").mkdir()  # where the search for a pyproject.toml ends
