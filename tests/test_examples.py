@@ -145,26 +145,26 @@ def few_handled(few_commands: Path) -> Path:
 
 
 PAYLOAD_OF_FIRST = """
-UPDATE sourced_messages SET payload = json_set(payload, ?2, ?3)
-WHERE position = (SELECT min(position) FROM sourced_messages WHERE type = ?1)
+UPDATE sourced_messages SET payload = json_set(payload, :path, :value)
+WHERE position = (SELECT min(position) FROM sourced_messages WHERE type = :type)
 """
 TYPE_OF_LAST = """
-UPDATE sourced_messages SET type = ?2
-WHERE position = (SELECT max(position) FROM sourced_messages WHERE type = ?1)
+UPDATE sourced_messages SET type = :other
+WHERE position = (SELECT max(position) FROM sourced_messages WHERE type = :type)
 """
 CAUSE_OF_FIRST = """
 UPDATE sourced_messages
-SET causation_id = (SELECT id FROM sourced_messages WHERE type = ?2 ORDER BY position LIMIT 1)
-WHERE position = (SELECT min(position) FROM sourced_messages WHERE type = ?1)
+SET causation_id = (SELECT id FROM sourced_messages WHERE type = :other ORDER BY position LIMIT 1)
+WHERE position = (SELECT min(position) FROM sourced_messages WHERE type = :type)
 """
 ONE_MORE_LIKE_THE_FIRST = """
 INSERT INTO sourced_messages
 SELECT (SELECT max(position) + 1 FROM sourced_messages), stream,
        (SELECT max(seq) + 1 FROM sourced_messages AS other WHERE other.stream = message.stream),
-       randomblob(16), ?2, version, created_at, causation_id, correlation_id, size, meta,
-       coalesce(?3, payload)
+       randomblob(16), :other, version, created_at, causation_id, correlation_id, size, meta,
+       coalesce(:payload, payload)
 FROM sourced_messages AS message
-WHERE type = ?1 ORDER BY position LIMIT 1
+WHERE type = :type ORDER BY position LIMIT 1
 """
 SALE_OF_ANOTHER_ORDER = "UPDATE sales SET order_id = 'order-9999' WHERE rowid = 1"
 SALE_OF_NOTHING = """
@@ -178,73 +178,73 @@ REFUSAL = '{"command": "carts.add_item", "reason": "unknown product"}'
 FALSIFICATIONS = [
     pytest.param(
         PAYLOAD_OF_FIRST,
-        ["carts.item_added", "$.price", 1],
+        {"type": "carts.item_added", "path": "$.price", "value": 1},
         "every item has the catalogue's price",
         id="an item's price",
     ),
     pytest.param(
         PAYLOAD_OF_FIRST,
-        ["carts.checked_out", "$.total", 1],
+        {"type": "carts.checked_out", "path": "$.total", "value": 1},
         "every cart was checked out with what was put into it",
         id="a cart's total",
     ),
     pytest.param(
         PAYLOAD_OF_FIRST,
-        ["carts.checked_out", "$.lines[0].quantity", 7],
+        {"type": "carts.checked_out", "path": "$.lines[0].quantity", "value": 7},
         "every cart was checked out with what was put into it",
         id="a cart's line",
     ),
     pytest.param(
         TYPE_OF_LAST,
-        ["carts.item_added", "carts.item_removed"],
+        {"type": "carts.item_added", "other": "carts.item_removed"},
         "every command was decided as it asked, or refused",
         id="an event's type",
     ),
     pytest.param(
         PAYLOAD_OF_FIRST,
-        ["orders.started", "$.total", 1],
+        {"type": "orders.started", "path": "$.total", "value": 1},
         "every order started with what its cart was checked out with",
         id="an order's total",
     ),
     pytest.param(
         PAYLOAD_OF_FIRST,
-        ["orders.placed", "$.total", 1],
+        {"type": "orders.placed", "path": "$.total", "value": 1},
         "every order was placed for its total or cancelled, once",
         id="a placed order's total",
     ),
     pytest.param(
         PAYLOAD_OF_FIRST,
-        ["payments.collected", "$.amount", 1],
+        {"type": "payments.collected", "path": "$.amount", "value": 1},
         "the money collected is that of the orders placed",
         id="a payment",
     ),
     pytest.param(
         CAUSE_OF_FIRST,
-        ["carts.item_added", "stock.receive"],
+        {"type": "carts.item_added", "other": "stock.receive"},
         "every command was decided",
         id="an event's cause",
     ),
     pytest.param(
         ONE_MORE_LIKE_THE_FIRST,
-        ["carts.item_added", "shop.command_refused", REFUSAL],
+        {"type": "carts.item_added", "other": "shop.command_refused", "payload": REFUSAL},
         "none was decided twice",
         id="a second decision",
     ),
     pytest.param(
         ONE_MORE_LIKE_THE_FIRST,
-        ["carts.add_item", "carts.add_item", None],
+        {"type": "carts.add_item", "other": "carts.add_item", "payload": None},
         "the log has as many commands as were taken in",
         id="a command that nobody sent",
     ),
     pytest.param(
         SALE_OF_ANOTHER_ORDER,
-        [],
+        {},
         "the rows of the sales are what the log says",
         id="a sale's order",
     ),
     pytest.param(
         SALE_OF_NOTHING,
-        [],
+        {},
         "the rows of the sales are what the log says",
         id="a sale of nothing",
     ),
@@ -254,7 +254,7 @@ FALSIFICATIONS = [
 @pytest.mark.parametrize(("falsification", "values", "check"), FALSIFICATIONS)
 def test_what_is_falsified_between_runs_fails_its_check(
     falsification: str,
-    values: list[object],
+    values: dict[str, object],
     check: str,
     few_commands: Path,
     few_handled: Path,
