@@ -21,6 +21,7 @@ from sourced_testing.conformance import (
     HintsConformance,
     InspectConformance,
     LeaseConformance,
+    LockedConformance,
     NestingConformance,
     ParkConformance,
     PendingConformance,
@@ -79,6 +80,9 @@ class TestInspect(InspectConformance): ...
 
 
 class TestLease(LeaseConformance): ...
+
+
+class TestLocked(LockedConformance): ...
 
 
 class TestNesting(NestingConformance): ...

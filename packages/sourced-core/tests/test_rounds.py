@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sourced import (
     App,
     Batch,
     Command,
+    Dispatch,
     ErrorPolicy,
     Event,
     EventSourcedProjector,
@@ -36,7 +38,7 @@ from sourced import (
 from sourced._faults import injected
 from sourced._round import Round
 from sourced._session import Session
-from sourced.errors import ConcurrencyError
+from sourced.errors import ConcurrencyError, StoreUnavailableError
 from sourced_testing import FakeClock
 
 AppFactory = Callable[..., App]
@@ -47,6 +49,11 @@ class Add(Command, type="rounds.add"):
 
 
 class Added(Event, type="rounds.added"):
+    amount: int
+    total: int
+
+
+class Noted(Event, type="rounds.noted"):
     amount: int
     total: int
 
@@ -103,27 +110,107 @@ def test_a_decision_is_made_again_when_somebody_else_appended_meanwhile(
     assert (result.handled, result.retried) == (1, 0)
 
 
-def test_constant_interference_gives_the_stream_back_without_counting_an_attempt(
-    app_on: AppFactory, clock: FakeClock
+class Interferer:
+    """Appends to a stream at a fault point, each time, for as long as it is asked to."""
+
+    def __init__(self, app: App, stream_id: str) -> None:
+        self.app, self.stream_id, self.times = app, stream_id, 0
+
+    def __call__(self, point: str) -> None:
+        if point == "handle.after_before_commit":
+            self.times += 1
+            self.app.append(Added(amount=1, total=0), to=self.stream_id)
+
+
+def test_a_stream_that_others_append_to_all_the_time_is_decided_under_its_lock(
+    app_on: AppFactory,
 ) -> None:
+    """After ten conflicts in a row; each waiting command on what came by then, in order."""
     app = app_on(Counter)
     app.dispatch(Add(amount=5), to="c-1")
-    bound = [40]
+    app.dispatch(Add(amount=7), to="c-1")
+    interferer = Interferer(app, "c-1")
 
-    def interfere(point: str) -> None:
-        if point == "handle.after_before_commit" and bound[0] > 0:
-            bound[0] -= 1
-            app.append(Added(amount=0, total=0), to="c-1")
+    with injected(interferer):
+        result = one_round(app, Counter)
 
-    with injected(interfere):
-        one_round(app, Counter)
-    waiting = app.store.inspect.deliveries(group="Counter")[0]
-    clock.advance(seconds=2)
-    bound[0] = 0
+    assert interferer.times == 11
+    assert totals(app, "c-1")[-2:] == [16, 23]
+    assert (result.handled, result.retried) == (2, 0)
+    assert app.groups.status(Counter).pending == 0
+
+
+def test_a_command_that_fails_under_the_lock_goes_by_its_policy(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T48: what was decided before it stands, and nothing of it is stored."""
+
+    class Picky(Counter, group="Counter"):
+        @command
+        def add(self, state: dict[str, int], cmd: Add):  # type: ignore[no-untyped-def]
+            yield Added(amount=cmd.amount, total=0)
+            if cmd.amount == 7:
+                raise ValueError("no sevens")
+
+    app = app_on(Picky, settings=Settings(errors=ErrorPolicy(retries=0)))
+    for amount in (5, 7, 9):
+        app.dispatch(Add(amount=amount), to="c-1")
+
+    with injected(Interferer(app, "c-1")):
+        one_round(app, Picky)
+
+    (parked,) = app.store.inspect.deliveries(group="Counter")
+    assert [e.amount for e in app.read_stream("c-1") if isinstance(e, Added)][-1] == 5
+    assert (parked.state, parked.next_seq) == ("parked", 2)
+
+
+def test_reactions_between_the_commands_are_handled_in_their_place(app_on: AppFactory) -> None:
+    """I4, T7: also where the class has async reactions and snapshots."""
+
+    class Watched(Counter, group="Counter", snapshot_every=5):
+        @react
+        async def watch(self, state: dict[str, int], event: Added):  # type: ignore[no-untyped-def]
+            yield Dispatch(Noted(amount=event.amount, total=state["total"]), to="notes")
+
+    app = app_on(Watched)
+    app.dispatch(Add(amount=50), to="c-1")
+    app.append(Added(amount=20, total=0), to="c-1")
+    app.dispatch(Add(amount=70), to="c-1")
+
+    with injected(Interferer(app, "c-1")):
+        one_round(app, Watched)
     app.drain()
 
-    assert (waiting.state, waiting.attempts) == ("retrying", 0)
-    assert totals(app, "c-1")[-1] == 5
+    events = [e for e in app.read_stream("c-1") if isinstance(e, Added)]
+    decided = [e.amount for e in events if e.total]
+    notes = [n for n in app.read_stream("notes") if isinstance(n, Noted)]
+    sums = list(accumulate(e.amount for e in events))
+    assert decided == [50, 70]
+    assert [(n.amount, n.total) for n in notes] == [
+        (e.amount, total) for e, total in zip(events, sums, strict=True)
+    ]
+    assert app.groups.status(Watched).pending == 0
+
+
+@pytest.mark.parametrize("error", [OSError("cut"), StoreUnavailableError("the store is away")])
+def test_a_store_that_goes_away_under_the_lock_costs_no_attempt(
+    app_on: AppFactory, error: Exception
+) -> None:
+    """T8: and the claim is given back."""
+    app = app_on(Counter)
+    app.dispatch(Add(amount=5), to="c-1")
+    interferer = Interferer(app, "c-1")
+
+    def hook(point: str) -> None:
+        interferer(point)
+        if point == "commit.locked":
+            raise error
+
+    with injected(hook), pytest.raises(type(error)):
+        one_round(app, Counter)
+
+    (left,) = app.store.inspect.deliveries(group="Counter")
+    assert (left.state, left.attempts) == ("ready", 0)
 
 
 @pytest.mark.parametrize("point", ["read.after", "handle.before", "handle.after_before_commit"])
@@ -637,7 +724,7 @@ def crash_in_round(app: App, group: str, crash: type[BaseException]) -> None:
     session = Session(engine, registry)
     session.join()
     cut = Round(engine, app.registered(group), session.worker_id)
-    cut._give_back = lambda: None  # type: ignore[method-assign]  # the process is dead
+    cut._held.give_back = lambda: None  # type: ignore[method-assign]  # the process is dead
     try:
         cut.run()
     except crash:

@@ -18,6 +18,7 @@ from sourced_testing.conformance import (
     HintsConformance,
     InspectConformance,
     LeaseConformance,
+    LockedConformance,
     ParkConformance,
     PendingConformance,
     PollConformance,
@@ -64,6 +65,9 @@ class TestInspect(InspectConformance): ...
 
 
 class TestLease(LeaseConformance): ...
+
+
+class TestLocked(LockedConformance): ...
 
 
 class TestPark(ParkConformance): ...

@@ -23,6 +23,7 @@ from sourced_testing.conformance import (
     HintsConformance,
     InspectConformance,
     LeaseConformance,
+    LockedConformance,
     NestingConformance,
     ParkConformance,
     PendingConformance,
@@ -92,6 +93,9 @@ class TestInspect(InspectConformance): ...
 
 
 class TestLease(LeaseConformance): ...
+
+
+class TestLocked(LockedConformance): ...
 
 
 class TestNesting(NestingConformance): ...

@@ -22,6 +22,7 @@ from sourced_testing.conformance import (
     HintsConformance,
     InspectConformance,
     LeaseConformance,
+    LockedConformance,
     NestingConformance,
     ParkConformance,
     PendingConformance,
@@ -86,6 +87,9 @@ class TestInspect(InspectConformance): ...
 
 
 class TestLease(LeaseConformance): ...
+
+
+class TestLocked(LockedConformance): ...
 
 
 class TestNesting(NestingConformance): ...

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sourced._faults import reach
 from sourced._store import Claim, Done, ExpectedSeq, Keep, Retry, StreamCommit, UnlessSince
 from sourced.errors import DuplicateMessageError
 from sourced.memory import MemoryStore
@@ -25,6 +26,7 @@ from sourced_testing.conformance import (
     HandleNowConformance,
     HintsConformance,
     LeaseConformance,
+    LockedConformance,
     ParkConformance,
     PendingConformance,
     RegisterConformance,
@@ -147,6 +149,24 @@ class ExpectsNothing(Broken):
 
 
 # --- claims and workers ---------------------------------------------------------------------------
+
+
+class DecidesBeforeItLocks(Broken):
+    """The decision that should be made under the stream's lock is made ahead of it."""
+
+    def commit_locked(self, claim: Claim, decide: Callable[[Any], StreamCommit]) -> Any:
+        decided = decide(self.real)
+        reach("commit.locked")
+        return self.real.commit(claim.worker, [decided])
+
+
+class DecidesForZombies(Broken):
+    """The decision is asked for before the claim is looked at."""
+
+    def commit_locked(self, claim: Claim, decide: Callable[[Any], StreamCommit | None]) -> Any:
+        with self.real.transaction() as transaction:
+            decide(transaction)
+        return self.real.commit_locked(claim, decide)
 
 
 class CountsAttemptsLate(Broken):
@@ -435,6 +455,16 @@ CAUGHT: list[tuple[type[Broken], Callable[..., None], dict[str, Any]]] = [
     (
         UnparksFromTheHead,
         ParkConformance.test_unpark_handles_everything_behind_in_order_and_goes_on_live,
+        {},
+    ),
+    (
+        DecidesBeforeItLocks,
+        LockedConformance.test_an_append_waits_for_the_decision_and_comes_after_it,
+        {},
+    ),
+    (
+        DecidesForZombies,
+        LockedConformance.test_a_decision_for_a_claim_that_was_lost_is_never_asked_for,
         {},
     ),
     (SkipsAnything, ParkConformance.test_skip_refuses_any_other_message_than_the_next, {}),

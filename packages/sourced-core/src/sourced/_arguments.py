@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sourced._failures import safe_repr
 from sourced._json_text import name_problem
 from sourced._moments import checked_moment
-from sourced._store_values import BEGINNING, NOW, Start
+from sourced._store_values import BEGINNING, NOW, Claim, Done, Keep, Start, StreamCommit
 from sourced.errors import RegistrationError, UsageError
 
-__all__ = ["check_group", "checked_bound", "checked_limit", "checked_place", "checked_start"]
+__all__ = [
+    "check_commit",
+    "check_group",
+    "checked_bound",
+    "checked_decision",
+    "checked_limit",
+    "checked_place",
+    "checked_start",
+]
 
 MOST = 2**63 - 1
 """The largest number that databases know. Nothing is beyond it, so larger ones mean the same."""
@@ -73,6 +81,54 @@ def check_group(name: object, was: Iterable[object] = ()) -> None:
                 f"the group name {safe_repr(each)} {problem}; name it with a text of 1 to 255 "
                 "characters"
             )
+
+
+def check_commit(streams: Sequence[StreamCommit]) -> None:
+    """Refuse a batch that could never be committed.
+
+    Raises:
+        UsageError: it is for several groups, has a stream twice, or acks what it does not hold.
+    """
+    groups = {one.claim.group for one in streams}
+    if len(groups) > 1:
+        raise UsageError(f"one commit is for one group, not for {', '.join(sorted(groups))}")
+    seen: set[str] = set()
+    for one in streams:
+        problem = _problem_of(one, seen)
+        if problem is not None:
+            raise UsageError(f"the commit of stream {one.claim.stream_id!r}: {problem}")
+        seen.add(one.claim.stream_id)
+
+
+def checked_decision(claim: Claim, decided: StreamCommit | None) -> StreamCommit | None:
+    """Return what was decided under a stream's lock.
+
+    Raises:
+        UsageError: it is for another claim, writes to another stream, or could not be committed.
+    """
+    if decided is None:
+        return None
+    if decided.claim != claim:
+        raise UsageError(f"what was decided is for {decided.claim!r}, not for {claim!r}")
+    others = {one.stream_id for one in decided.append} | decided.expect.keys()
+    if others := others - {claim.stream_id}:
+        raise UsageError(
+            f"under the lock of stream {claim.stream_id!r} nothing is written to or expected of "
+            f"{', '.join(map(repr, sorted(others)))}: use commit, which locks streams in order"
+        )
+    check_commit([decided])
+    return decided
+
+
+def _problem_of(one: StreamCommit, seen: set[str]) -> str | None:
+    if one.claim.stream_id in seen:
+        return "it is in this commit twice; put its outcomes into one"
+    if one.ack_seq is None:
+        if isinstance(one.then, Done | Keep):
+            return f"{type(one.then).__name__} needs an ack_seq; use Release to give it back"
+    elif one.ack_seq < one.claim.next_seq:
+        return f"ack_seq {one.ack_seq} is before the claim's next_seq {one.claim.next_seq}"
+    return None
 
 
 def _checked_integer(number: object, name: str, *, least: int) -> int:

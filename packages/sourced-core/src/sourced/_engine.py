@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from sourced._async import AsyncRunner
-from sourced._batch import Batch, Remembered
+from sourced._batch import Batch, Remembered, StreamReader
 from sourced._clock import Clock, ambient_clock
 from sourced._errors_policy import (
     Decision,
@@ -25,12 +25,13 @@ from sourced._failures import FAILURES, safe_repr
 from sourced._messages import Message, decode
 from sourced._outcomes import Evolved, Fail, Outcomes
 from sourced._plan import Plan, plan_of
-from sourced._reader import Prefetched, StoreReader
+from sourced._reader import Prefetched, StoreReader, TransactionReader
 from sourced._records import StoredMessage
 from sourced._registry import Registered
+from sourced._running import run_now
 from sourced._settings import Settings
 from sourced._state_cache import StateCache
-from sourced._store import Pending, Store
+from sourced._store import Claim, Pending, Store, Transaction
 from sourced.errors import StoreUnavailableError, UsageError
 
 __all__ = ["UNREMEMBERED", "Engine", "logger"]
@@ -61,9 +62,16 @@ class Engine:
             ambient_clock.reset(token)
 
     def batch_of(
-        self, entry: Registered, pending: Pending, prefetched: Prefetched | None
+        self,
+        entry: Registered,
+        pending: Pending,
+        prefetched: Prefetched | None = None,
+        transaction: Transaction | None = None,
     ) -> tuple[Batch | None, Fail | None]:
-        """Decode what is pending: the messages before the first one that does not decode."""
+        """Decode what is pending: the messages before the first one that does not decode.
+
+        What was before them is read from the store, or in a transaction if one is given.
+        """
         messages: list[Message] = []
         failure: Fail | None = None
         for record in pending.messages:
@@ -79,19 +87,34 @@ class Engine:
             group=entry.group,
             stream_id=claim.stream_id,
             messages=tuple(messages),
-            reader=StoreReader(
-                self.store,
-                entry.group,
-                claim.stream_id,
-                cache=self.cache,
-                prefetched=prefetched,
-            ),
+            reader=self._reader(claim, prefetched, transaction),
             head=pending.head,
             replay_until=claim.replay_until,
             restarted=claim.restarted,
             attempt=claim.attempts,
         )
         return batch, failure
+
+    def _reader(
+        self, claim: Claim, prefetched: Prefetched | None, transaction: Transaction | None
+    ) -> StreamReader:
+        group, stream_id = claim.group, claim.stream_id
+        if transaction is not None:
+            return TransactionReader(transaction, group, stream_id, cache=self.cache)
+        return StoreReader(self.store, group, stream_id, cache=self.cache, prefetched=prefetched)
+
+    def decide_here(self, entry: Registered, batch: Batch) -> Outcomes:
+        """Let an actor decide commands in this very thread, which holds a lock for it.
+
+        Commands are plain functions, so nothing is waited for, though the class may have async
+        reactions.
+        """
+
+        def decide(batch: Batch) -> Any:
+            result = entry.reactor.handle_batch(batch)
+            return run_now(result) if inspect.iscoroutine(result) else result
+
+        return _outcomes(batch, _attempt(decide, batch))
 
     def handle(self, entry: Registered, batches: Sequence[Batch]) -> list[Outcomes]:
         """Let the reactor handle batches of different streams; an escaped error becomes a `Fail`.

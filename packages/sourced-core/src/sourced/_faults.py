@@ -22,6 +22,7 @@ FAULT_POINTS: dict[str, str] = {
     "read.after": "pending messages were read, no handler ran",
     "handle.before": "a handler is about to run",
     "handle.after_before_commit": "handlers ran, nothing was written",
+    "commit.locked": "the stream is locked, nothing is decided, the transaction is open",
     "commit.after_sync": "syncs ran inside the open transaction",
     "commit.before_commit": "outputs and ack are written, the transaction is open",
     "commit.connection_lost": "the commit happened, its answer is lost",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from sourced._batch import Page, Remembered
 from sourced._messages import Message, decode, stored_types
 from sourced._records import StoredMessage
 from sourced._state_cache import StateCache
-from sourced._store import Snapshot, Store
+from sourced._store import Snapshot, Store, Transaction, Verbs
 
-__all__ = ["Prefetched", "StoreReader"]
+__all__ = ["Prefetched", "StoreReader", "TransactionReader"]
 
 PAGE = 500
 
@@ -29,19 +29,18 @@ class Prefetched:
     head: int
 
 
-class StoreReader:
-    """A `StreamReader` over a store; `cache` None reads without remembering."""
+class _Reader:
+    """Reads by verbs that may be those of an open transaction."""
 
     def __init__(
         self,
-        store: Store,
+        verbs: Verbs,
         group: str,
         stream_id: str,
-        *,
-        cache: StateCache | None = None,
+        cache: StateCache | None,
         prefetched: Prefetched | None = None,
     ) -> None:
-        self._store = store
+        self._verbs = verbs
         self._group = group
         self._stream_id = stream_id
         self._cache = cache
@@ -74,25 +73,55 @@ class StoreReader:
 
     def snapshot(self, version: int, *, below: int | None) -> Snapshot | None:
         """Return the stored snapshot, if it is old enough."""
-        found = self._store.read_snapshots(self._group, [self._stream_id], version=version)
+        found = self._verbs.read_snapshots(self._group, [self._stream_id], version=version)
         snapshot = found.get(self._stream_id)
         if snapshot is None or (below is not None and snapshot.seq >= below):
             return None
         return snapshot
 
-    def connection(self) -> AbstractContextManager[Any]:
-        """Give the store's own connection."""
-        return self._store.connection()
-
     def _read(self, after: int, upto: int | None, names: frozenset[str] | None) -> Iterator[Page]:
         while True:
-            page = self._store.read_stream(
+            page = self._verbs.read_stream(
                 self._stream_id, after=after, upto=upto, types=names, limit=PAGE
             )
             yield Page(tuple(decode(record) for record in page.messages), page.to)
             if page.to >= (page.head if upto is None else min(upto, page.head)):
                 return
             after = page.to
+
+
+class StoreReader(_Reader):
+    """A `StreamReader` over a store; `cache` None reads without remembering."""
+
+    def __init__(
+        self,
+        store: Store,
+        group: str,
+        stream_id: str,
+        *,
+        cache: StateCache | None = None,
+        prefetched: Prefetched | None = None,
+    ) -> None:
+        super().__init__(store, group, stream_id, cache, prefetched)
+        self._store = store
+
+    def connection(self) -> AbstractContextManager[Any]:
+        """Give the store's own connection."""
+        return self._store.connection()
+
+
+class TransactionReader(_Reader):
+    """A `StreamReader` inside an open transaction, on its connection."""
+
+    def __init__(
+        self, transaction: Transaction, group: str, stream_id: str, *, cache: StateCache
+    ) -> None:
+        super().__init__(transaction, group, stream_id, cache)
+        self._transaction = transaction
+
+    def connection(self) -> AbstractContextManager[Any]:
+        """Give the transaction's connection."""
+        return nullcontext(self._transaction.connection)
 
 
 def _within(ready: Prefetched, after: int, upto: int | None) -> Page:

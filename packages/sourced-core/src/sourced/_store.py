@@ -179,6 +179,12 @@ class Verbs(Protocol):
         """Return the message of this id, or None."""
         ...
 
+    def read_snapshots(
+        self, group: str, stream_ids: Collection[str], *, version: int
+    ) -> Mapping[str, Snapshot]:
+        """Return the snapshots of this version, by stream."""
+        ...
+
 
 class Transaction(Verbs, Protocol):
     """The verbs inside a caller's transaction: they commit and roll back with the caller's rows.
@@ -408,6 +414,28 @@ class Store(Verbs, Protocol):
         """
         ...
 
+    def commit_locked(
+        self, claim: Claim, decide: Callable[[Transaction], StreamCommit | None]
+    ) -> Committed | None:
+        """Commit what is decided for a claimed stream while nobody else can append to it.
+
+        For a stream to which others append faster than `commit` can be repeated: there the stream
+        is locked last, so that no lock is held while handlers run; here it is locked first. One
+        transaction: lock the stream, check the claim, call `decide` in the caller's thread, then go
+        on as `commit` does. `decide` reads by the verbs it is given and writes nothing by itself;
+        while it runs, appends to this stream wait (in some stores, all writers do), so it is short.
+
+        Returns:
+            What the commit did; None, with nothing written, if `decide` returned None.
+
+        Raises:
+            CommitRefusedError: as `commit` does.
+            UsageError: what was decided is for another claim, or writes to another stream, whose
+                lock would be taken out of order (I8).
+            Exception: what `decide` raises is raised as it is; nothing is written.
+        """
+        ...
+
     def release(self, claims: Sequence[Claim]) -> int:
         """Give claims back untouched, no attempt counted; those lost are passed over.
 
@@ -492,12 +520,6 @@ class Store(Verbs, Protocol):
 
     def trace(self, message_id: UUID, *, limit: int = 1000) -> tuple[StoredMessage, ...]:
         """Return all messages of the same correlation, by position; empty if there is none."""
-        ...
-
-    def read_snapshots(
-        self, group: str, stream_ids: Collection[str], *, version: int
-    ) -> Mapping[str, Snapshot]:
-        """Return the snapshots of this version, by stream."""
         ...
 
     # the caller's transaction, the reader's connection, hints

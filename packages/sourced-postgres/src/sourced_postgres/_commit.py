@@ -32,7 +32,6 @@ from sourced.errors import (
     CommitRefusedError,
     ConcurrencyError,
     PayloadError,
-    UsageError,
 )
 from sourced_postgres._rows import (
     Row,
@@ -49,7 +48,6 @@ from sourced_postgres._translate import CallersError
 from sourced_postgres._verbs import appended_of
 
 __all__ = [
-    "check_usage",
     "claim_arguments",
     "commit_arguments",
     "committed_of",
@@ -67,34 +65,6 @@ _NAMES: dict[type[Then], str] = {
     Retry: "retry",
     Park: "park",
 }
-
-
-def check_usage(streams: Sequence[StreamCommit]) -> None:
-    """Refuse a batch that could never be committed.
-
-    Raises:
-        UsageError: says what is wrong with it.
-    """
-    seen: set[str] = set()
-    groups = {one.claim.group for one in streams}
-    if len(groups) > 1:
-        raise UsageError(f"one commit is for one group, not for {', '.join(sorted(groups))}")
-    for one in streams:
-        problem = _problem(one, seen)
-        if problem is not None:
-            raise UsageError(f"the commit of stream {one.claim.stream_id!r}: {problem}")
-        seen.add(one.claim.stream_id)
-
-
-def _problem(one: StreamCommit, seen: set[str]) -> str | None:
-    if one.claim.stream_id in seen:
-        return "it is in this commit twice; put its outcomes into one"
-    if one.ack_seq is None:
-        if isinstance(one.then, Done | Keep):
-            return f"{type(one.then).__name__} needs an ack_seq; use Release to give it back"
-    elif one.ack_seq < one.claim.next_seq:
-        return f"ack_seq {one.ack_seq} is before the claim's next_seq {one.claim.next_seq}"
-    return None
 
 
 # --- what the functions are told ------------------------------------------------------------------

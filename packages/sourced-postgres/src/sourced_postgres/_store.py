@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 
+from sourced._arguments import check_commit, checked_decision
 from sourced._clock import Clock, SystemClock
 from sourced._faults import is_armed, reach
 from sourced._records import StoredMessage
@@ -33,10 +34,10 @@ from sourced._store import (
     Registration,
     ResetProgress,
     Retry,
-    Snapshot,
     Start,
     StreamCommit,
     Tails,
+    Transaction,
     WorkerInfo,
 )
 from sourced.errors import (
@@ -48,7 +49,6 @@ from sourced.errors import (
 from sourced_postgres import _log, _schema
 from sourced_postgres._bind import CallersTransaction, joined
 from sourced_postgres._commit import (
-    check_usage,
     claim_arguments,
     commit_arguments,
     committed_of,
@@ -66,6 +66,7 @@ from sourced_postgres._options import Options, options_of
 from sourced_postgres._pending import read_group
 from sourced_postgres._rows import Row, moment, plain_array, readable, text_array
 from sourced_postgres._statements import bound, call
+from sourced_postgres._sync import run_sync
 from sourced_postgres._translate import CallersError, Refusal, translated
 from sourced_postgres._verbs import Verbs, repeats_among
 
@@ -393,10 +394,8 @@ class PostgresStore(Verbs):
         sync: Callable[[Connection], None] | None = None,
     ) -> Committed:
         """See `sourced._store.Store`."""
-        check_usage(streams)
-        failures = local_failures(worker_id, streams, self._options.max_message_bytes)
-        if failures:
-            raise CommitRefusedError(failures)
+        check_commit(streams)
+        self._refuse_locally(worker_id, streams)
         has_sync = sync is not None or any(one.sync is not None for one in streams)
         try:
             with translated(self._name):
@@ -406,6 +405,55 @@ class PostgresStore(Verbs):
                     row = self._commit_at_once(worker_id, streams)
         except Refusal as refusal:
             raise self._refused(refusal, streams) from refusal
+        return self._committed_of(streams, row)
+
+    def commit_locked(
+        self, claim: Claim, decide: Callable[[Transaction], StreamCommit | None]
+    ) -> Committed | None:
+        """See `sourced._store.Store`.
+
+        The one commit that holds a lock of ours across round trips, for at most the transaction
+        limit if its process is frozen meanwhile (T66).
+        """
+        streams = [StreamCommit(claim=claim)]
+        try:
+            with translated(self._name), self._writing(is_open=False) as connection:
+                try:
+                    self._begin(connection, claim.worker, streams, lock=True)
+                    reach("commit.locked")
+                    decided = self._decided(connection, claim, decide)
+                    if decided is None:
+                        connection.rollback()
+                        return None
+                    streams = [decided]
+                    row = self._finished(connection, claim.worker, streams, None)
+                except BaseException:
+                    _roll_back(connection)
+                    raise
+        except Refusal as refusal:
+            raise self._refused(refusal, streams) from refusal
+        return self._committed_of(streams, row)
+
+    def _decided(
+        self,
+        connection: Connection,
+        claim: Claim,
+        decide: Callable[[Transaction], StreamCommit | None],
+    ) -> StreamCommit | None:
+        found: list[StreamCommit | None] = []
+        with self._transaction(connection) as transaction:
+            run_sync(connection, lambda _connection: found.append(decide(transaction)))
+        decided = checked_decision(claim, found[0])
+        if decided is not None:
+            self._refuse_locally(claim.worker, [decided])
+        return decided
+
+    def _refuse_locally(self, worker_id: str, streams: Sequence[StreamCommit]) -> None:
+        failures = local_failures(worker_id, streams, self._options.max_message_bytes)
+        if failures:
+            raise CommitRefusedError(failures)
+
+    def _committed_of(self, streams: Sequence[StreamCommit], row: Row) -> Committed:
         reach("commit.connection_lost")
         committed = committed_of(streams, row)
         if committed.groups:
@@ -426,30 +474,48 @@ class PostgresStore(Verbs):
         streams: Sequence[StreamCommit],
         sync: Callable[[Connection], None] | None,
     ) -> Row:
-        arguments = commit_arguments(worker_id, streams)
-        statement = call(self._schema, "commit", len(arguments), _KEPT)
         with self._writing(is_open=False) as connection:
             try:
                 self._begin(connection, worker_id, streams)
-                run_syncs(connection, streams, sync)
-                reach("commit.after_sync")
-                return _finish(connection, statement, arguments)
+                return self._finished(connection, worker_id, streams, sync)
             except BaseException:
                 _roll_back(connection)
                 raise
 
     def _begin(
-        self, connection: Connection, worker_id: str, streams: Sequence[StreamCommit]
+        self,
+        connection: Connection,
+        worker_id: str,
+        streams: Sequence[StreamCommit],
+        *,
+        lock: bool = False,
     ) -> None:
-        """Begin, set how long syncs may idle, and look at the claims: in one round trip."""
+        """Begin, set how long the caller may idle, and look at the claims: in one round trip."""
         limit = str(milliseconds(self._options.transaction_limit))
-        check = call(self._schema, "check_claims", 5)
         with connection.pipeline():
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             connection.execute(
                 "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [limit]
             )
+            if lock:
+                names = text_array([one.claim.stream_id for one in streams])
+                counts = plain_array([0 for _ in streams])
+                connection.execute(call(self._schema, "lock_streams", 2), [names, counts])
+            check = call(self._schema, "check_claims", 5)
             connection.execute(check, claim_arguments(worker_id, streams))
+
+    def _finished(
+        self,
+        connection: Connection,
+        worker_id: str,
+        streams: Sequence[StreamCommit],
+        sync: Callable[[Connection], None] | None,
+    ) -> Row:
+        """Run syncs, then send the verb and its COMMIT."""
+        run_syncs(connection, streams, sync)
+        reach("commit.after_sync")
+        arguments = commit_arguments(worker_id, streams)
+        return _finish(connection, call(self._schema, "commit", len(arguments), _KEPT), arguments)
 
     def _refused(self, refusal: Refusal, streams: Sequence[StreamCommit]) -> Exception:
         """Name every stream of a batch that was refused."""
@@ -562,13 +628,6 @@ class PostgresStore(Verbs):
         with translated(self._name), self._reading() as connection:
             return _log.trace(connection, self._schema, message_id, limit)
 
-    def read_snapshots(
-        self, group: str, stream_ids: Collection[str], *, version: int
-    ) -> Mapping[str, Snapshot]:
-        """See `sourced._store.Store`."""
-        with translated(self._name), self._reading() as connection:
-            return _log.read_snapshots(connection, self._schema, group, stream_ids, version)
-
     # the caller's transaction, the reader's connection, hints
 
     @contextmanager
@@ -580,14 +639,12 @@ class PostgresStore(Verbs):
     @contextmanager
     def transaction(self) -> Iterator[CallersTransaction]:
         """See `sourced._store.Store`."""
-        with self._entered() as connection, connection.transaction():
-            transaction = CallersTransaction(
-                connection, self._options, self._name, self._turned.tell
-            )
-            try:
-                yield transaction
-            finally:
-                transaction.end()
+        with (
+            self._entered() as connection,
+            connection.transaction(),
+            self._transaction(connection) as transaction,
+        ):
+            yield transaction
         self._hint(transaction.stirred)
 
     def bind(self, connection: Any) -> CallersTransaction:
@@ -613,6 +670,14 @@ class PostgresStore(Verbs):
         return unsubscribe
 
     # connections and hints, for the verbs
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[CallersTransaction]:
+        transaction = CallersTransaction(connection, self._options, self._name, self._turned.tell)
+        try:
+            yield transaction
+        finally:
+            transaction.end()
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sourced._faults import is_armed, reach
 from sourced._limits import check_sizes
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
-from sourced._store import Appended, Expectation, StreamPage, UnitOfWork
+from sourced._store import Appended, Expectation, Snapshot, StreamPage, UnitOfWork
 from sourced.errors import DuplicateMessageError, StoreUnavailableError
 from sourced_postgres import _log
 from sourced_postgres._connections import Connection
@@ -118,6 +118,13 @@ class Verbs:
         """See `sourced._store.Verbs`."""
         with translated(self._name), self._reading() as connection:
             return _log.read_one(connection, self._options.schema, message_id)
+
+    def read_snapshots(
+        self, group: str, stream_ids: Collection[str], *, version: int
+    ) -> Mapping[str, Snapshot]:
+        """See `sourced._store.Verbs`."""
+        with translated(self._name), self._reading() as connection:
+            return _log.read_snapshots(connection, self._options.schema, group, stream_ids, version)
 
     # calls
 

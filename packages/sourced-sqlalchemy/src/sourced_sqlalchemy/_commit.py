@@ -14,10 +14,11 @@ from functools import cache
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import sqlite
 
+from sourced._arguments import checked_decision
 from sourced._faults import reach
 from sourced._limits import check_sizes
 from sourced._records import NewMessage
-from sourced._store import Claim, Committed, Connection, Done, Keep, Snapshot, StreamCommit
+from sourced._store import Claim, Committed, Connection, Keep, Snapshot, StreamCommit
 from sourced.errors import ClaimLostError, CommitRefusedError, PayloadError, UsageError
 from sourced_sqlalchemy._append import Repeats, write
 from sourced_sqlalchemy._connections import raw_of
@@ -30,41 +31,13 @@ from sourced_sqlalchemy._settle import Delivery, settle
 from sourced_sqlalchemy._tables import Tables
 from sourced_sqlalchemy._translate import CallersError
 
-__all__ = ["check_usage", "commit", "run_sync", "save_snapshots"]
+__all__ = ["check_held", "commit", "decided", "run_sync", "save_snapshots"]
 
 Sync = Callable[[Connection], None]
 
 
-def check_usage(streams: Sequence[StreamCommit]) -> None:
-    """Refuse a batch that could never be committed.
-
-    Raises:
-        UsageError: says what is wrong with it.
-    """
-    seen: set[str] = set()
-    groups = {one.claim.group for one in streams}
-    if len(groups) > 1:
-        raise UsageError(f"one commit is for one group, not for {', '.join(sorted(groups))}")
-    for one in streams:
-        problem = _problem(one, seen)
-        if problem is not None:
-            raise UsageError(f"the commit of stream {one.claim.stream_id!r}: {problem}")
-        seen.add(one.claim.stream_id)
-
-
 def _group_of(streams: Sequence[StreamCommit]) -> str:
     return streams[0].claim.group if streams else ""
-
-
-def _problem(one: StreamCommit, seen: set[str]) -> str | None:
-    if one.claim.stream_id in seen:
-        return "it is in this commit twice; put its outcomes into one"
-    if one.ack_seq is None:
-        if isinstance(one.then, Done | Keep):
-            return f"{type(one.then).__name__} needs an ack_seq; use Release to give it back"
-    elif one.ack_seq < one.claim.next_seq:
-        return f"ack_seq {one.ack_seq} is before the claim's next_seq {one.claim.next_seq}"
-    return None
 
 
 def commit(
@@ -100,6 +73,18 @@ def commit(
 
 
 # --- checks ---------------------------------------------------------------------------------------
+
+
+def check_held(scope: Scope, claim: Claim) -> None:
+    """Refuse a claim that is not its worker's any more.
+
+    Raises:
+        CommitRefusedError: names its stream.
+    """
+    failures: dict[str, Exception] = {}
+    _check_claims(scope, claim.group, [StreamCommit(claim=claim)], failures)
+    if failures:
+        raise CommitRefusedError(failures)
 
 
 def _check_claims(
@@ -153,6 +138,20 @@ def run_sync(scope: Scope, sync: Sync) -> None:
                 "to the store, which commits its rows together with the events"
             )
         )
+
+
+def decided(
+    scope: Scope, claim: Claim, decide: Callable[[], StreamCommit | None]
+) -> StreamCommit | None:
+    """Return what the caller decides inside this transaction.
+
+    Raises:
+        CallersError: carries what it raised, or that it ended the transaction.
+        UsageError: what it decided is not for the claimed stream alone.
+    """
+    found: list[StreamCommit | None] = []
+    run_sync(scope, lambda _connection: found.append(decide()))
+    return checked_decision(claim, found[0])
 
 
 def _is_over(scope: Scope) -> bool:

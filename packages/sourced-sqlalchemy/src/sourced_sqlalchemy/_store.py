@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from sourced._arguments import check_group, checked_bound, checked_limit, checked_start
+from sourced._arguments import (
+    check_commit,
+    check_group,
+    checked_bound,
+    checked_limit,
+    checked_start,
+)
 from sourced._clock import Clock, SystemClock
 from sourced._faults import reach
 from sourced._limits import MAX_MESSAGE_BYTES
@@ -30,10 +36,10 @@ from sourced._store import (
     Registration,
     ResetProgress,
     Retry,
-    Snapshot,
     Start,
     StreamCommit,
     Tails,
+    Transaction,
     WorkerInfo,
 )
 from sourced_sqlalchemy import (
@@ -324,9 +330,24 @@ class SQLAlchemyStore(Verbs):
         sync: Callable[[Connection], None] | None = None,
     ) -> Committed:
         """See `sourced._store.Store`."""
-        _commit.check_usage(streams)
+        check_commit(streams)
         with self._writing(then="commit.connection_lost") as scope:
             committed = _commit.commit(scope, worker_id, streams, sync)
+            reach("commit.before_commit")
+        return committed
+
+    def commit_locked(
+        self, claim: Claim, decide: Callable[[Transaction], StreamCommit | None]
+    ) -> Committed | None:
+        """See `sourced._store.Store`. All writers of the file wait while `decide` runs."""
+        with self._writing(then="commit.connection_lost") as scope:
+            _commit.check_held(scope, claim)
+            reach("commit.locked")
+            with self._transaction(scope.connection) as transaction:
+                decided = _commit.decided(scope, claim, lambda: decide(transaction))
+            if decided is None:
+                return None
+            committed = _commit.commit(scope, claim.worker, [decided], None)
             reach("commit.before_commit")
         return committed
 
@@ -395,13 +416,6 @@ class SQLAlchemyStore(Verbs):
         with self._reading() as scope:
             return _log.trace(scope, message_id, limit)
 
-    def read_snapshots(
-        self, group: str, stream_ids: Collection[str], *, version: int
-    ) -> Mapping[str, Snapshot]:
-        """See `sourced._store.Store`."""
-        with self._reading() as scope:
-            return _log.read_snapshots(scope, group, stream_ids, version)
-
     # the caller's transaction, the reader's connection, hints
 
     @contextmanager
@@ -413,12 +427,11 @@ class SQLAlchemyStore(Verbs):
     @contextmanager
     def transaction(self) -> Iterator[CallersTransaction]:
         """See `sourced._store.Store`. Holds the write lock until it ends: keep it short."""
-        with self._entered(self._database.writing()) as connection:
-            transaction = CallersTransaction(self._scope, lambda: connection, self._database)
-            try:
-                yield transaction
-            finally:
-                transaction.end()
+        with (
+            self._entered(self._database.writing()) as connection,
+            self._transaction(connection) as transaction,
+        ):
+            yield transaction
         self._hint(transaction.stirred)
 
     def bind(self, connection: Any) -> CallersTransaction:
@@ -454,6 +467,14 @@ class SQLAlchemyStore(Verbs):
         if then:
             reach(then)
         self._hint(scope.stirred)
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[CallersTransaction]:
+        transaction = CallersTransaction(self._scope, lambda: connection, self._database)
+        try:
+            yield transaction
+        finally:
+            transaction.end()
 
     @contextmanager
     def _entered(self, opening: AbstractContextManager[Connection]) -> Iterator[Connection]:

@@ -10,10 +10,10 @@ from sourced._arguments import checked_bound, checked_limit, checked_place
 from sourced._faults import reach
 from sourced._limits import check_sizes
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
-from sourced._store import Appended, Expectation, StreamPage, UnitOfWork
+from sourced._store import Appended, Expectation, Snapshot, StreamPage, UnitOfWork
 from sourced_sqlalchemy._append import Repeats, append
 from sourced_sqlalchemy._handle_now import handle_now
-from sourced_sqlalchemy._log import read_one, read_stream
+from sourced_sqlalchemy._log import read_one, read_snapshots, read_stream
 from sourced_sqlalchemy._schedule import insert_scheduled
 from sourced_sqlalchemy._scope import Scope
 
@@ -77,3 +77,10 @@ class Verbs:
         """See `sourced._store.Verbs`."""
         with self._reading() as scope:
             return read_one(scope, message_id)
+
+    def read_snapshots(
+        self, group: str, stream_ids: Collection[str], *, version: int
+    ) -> Mapping[str, Snapshot]:
+        """See `sourced._store.Verbs`."""
+        with self._reading() as scope:
+            return read_snapshots(scope, group, stream_ids, version)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
+from sourced._arguments import check_commit
 from sourced._faults import reach
 from sourced._limits import check_sizes
 from sourced._records import StoredMessage
@@ -17,8 +18,6 @@ from sourced._store import (
     Claim,
     Committed,
     Connection,
-    Done,
-    Keep,
     Snapshot,
     StreamCommit,
     UnitOfWork,
@@ -37,7 +36,7 @@ from sourced.memory._deliveries import ack, held
 from sourced.memory._schedule import schedule
 from sourced.memory._tables import Tables
 
-__all__ = ["commit", "handle_now"]
+__all__ = ["check_held", "commit", "handle_now"]
 
 Failures = dict[str, Exception]
 
@@ -56,9 +55,9 @@ def commit(
 
     Raises:
         CommitRefusedError: names every stream that fails.
-        UsageError: the batch can never be right.
+        UsageError: the batch could never be committed.
     """
-    _check_batch(streams)
+    check_commit(streams)
     _refuse(_each(streams, lambda part: _check_part(tables, worker_id, part, limit)))
     _refuse(_each(streams, _run_sync))
     if sync is not None:
@@ -71,21 +70,16 @@ def commit(
     return Committed(messages=tuple(stored), kept=kept, groups=frozenset(tables.deliveries.stirred))
 
 
-def _check_batch(streams: Sequence[StreamCommit]) -> None:
-    claims = [part.claim for part in streams]
-    if len({claim.group for claim in claims}) > 1:
-        raise UsageError("a commit takes streams of one group; commit each group on its own")
-    if len({claim.stream_id for claim in claims}) < len(claims):
-        raise UsageError("a stream stands twice in this commit; give it one StreamCommit")
-    for part in streams:
-        where = f"the commit of stream {part.claim.stream_id!r}"
-        if part.ack_seq is None and isinstance(part.then, Done | Keep):
-            raise UsageError(f"{where} asks for {type(part.then).__name__}; name its ack_seq")
-        if part.ack_seq is not None and part.ack_seq < part.claim.next_seq:
-            raise UsageError(
-                f"{where} acks up to {part.ack_seq}, before the claim's next_seq "
-                f"{part.claim.next_seq}; leave ack_seq out if nothing was handled"
-            )
+def check_held(tables: Tables, claim: Claim) -> None:
+    """Refuse a claim that is not its worker's any more.
+
+    Raises:
+        CommitRefusedError: names its stream.
+    """
+    try:
+        held(tables, claim)
+    except ClaimLostError as error:
+        raise CommitRefusedError({claim.stream_id: error}) from error
 
 
 def _check_part(tables: Tables, worker_id: str, part: StreamCommit, limit: int) -> None:

@@ -10,13 +10,19 @@ one transaction at a time; a sync must therefore not wait for another thread tha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import NoReturn
 from uuid import UUID
 
-from sourced._arguments import check_group, checked_bound, checked_limit, checked_start
+from sourced._arguments import (
+    check_group,
+    checked_bound,
+    checked_decision,
+    checked_limit,
+    checked_start,
+)
 from sourced._clock import Clock, SystemClock
 from sourced._faults import reach
 from sourced._limits import MAX_MESSAGE_BYTES
@@ -36,7 +42,6 @@ from sourced._store import (
     Registration,
     ResetProgress,
     Retry,
-    Snapshot,
     Start,
     StreamCommit,
     Tails,
@@ -273,6 +278,19 @@ class MemoryStore(MemoryVerbs):
         with self._writing(then="commit.connection_lost") as tables:
             return _commit.commit(tables, worker_id, streams, sync, self._limit)
 
+    def commit_locked(
+        self, claim: Claim, decide: Callable[[Transaction], StreamCommit | None]
+    ) -> Committed | None:
+        """See `sourced._store.Store`. Holds the store's one lock while `decide` runs."""
+        with self._writing(then="commit.connection_lost") as tables:
+            _commit.check_held(tables, claim)
+            reach("commit.locked")
+            with self._transaction(tables) as transaction:
+                part = checked_decision(claim, decide(transaction))
+            if part is None:
+                return None
+            return _commit.commit(tables, claim.worker, [part], None, self._limit)
+
     def release(self, claims: Sequence[Claim]) -> int:
         """See `sourced._store.Store`."""
         with self._writing() as tables:
@@ -338,13 +356,6 @@ class MemoryStore(MemoryVerbs):
         with self._reading() as tables:
             return _read.trace(tables, message_id, limit)
 
-    def read_snapshots(
-        self, group: str, stream_ids: Collection[str], *, version: int
-    ) -> Mapping[str, Snapshot]:
-        """See `sourced._store.Store`."""
-        with self._reading() as tables:
-            return _read.read_snapshots(tables, group, stream_ids, version)
-
     # the caller's transaction, the reader's connection, hints
 
     def connection(self) -> AbstractContextManager[Connection]:
@@ -354,12 +365,8 @@ class MemoryStore(MemoryVerbs):
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Open a transaction that holds the store's lock until it ends."""
-        with self._writing() as tables:
-            transaction = MemoryTransaction(self._limit, tables, self._lock)
-            try:
-                yield transaction
-            finally:
-                transaction.end()
+        with self._writing() as tables, self._transaction(tables) as transaction:
+            yield transaction
 
     def bind(self, connection: Connection) -> NoReturn:
         """Refuse: there is no connection in memory to bind to.
@@ -416,6 +423,14 @@ class MemoryStore(MemoryVerbs):
             reach(then)
         if groups:
             self._give_hints(groups)
+
+    @contextmanager
+    def _transaction(self, tables: Tables) -> Iterator[MemoryTransaction]:
+        transaction = MemoryTransaction(self._limit, tables, self._lock)
+        try:
+            yield transaction
+        finally:
+            transaction.end()
 
     def _open_tables(self) -> Tables:
         if self._tables is None:

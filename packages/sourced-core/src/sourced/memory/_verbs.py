@@ -10,7 +10,7 @@ from sourced._arguments import checked_bound, checked_limit, checked_place
 from sourced._faults import reach
 from sourced._limits import check_sizes
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
-from sourced._store import Appended, Connection, Expectation, StreamPage, UnitOfWork
+from sourced._store import Appended, Connection, Expectation, Snapshot, StreamPage, UnitOfWork
 from sourced.errors import UsageError
 from sourced.memory import _append, _commit, _read, _schedule
 from sourced.memory._lock import StoreLock
@@ -73,6 +73,13 @@ class MemoryVerbs:
         """See `sourced._store.Verbs`."""
         with self._reading() as tables:
             return tables.log.message(message_id)
+
+    def read_snapshots(
+        self, group: str, stream_ids: Collection[str], *, version: int
+    ) -> Mapping[str, Snapshot]:
+        """See `sourced._store.Verbs`."""
+        with self._reading() as tables:
+            return _read.read_snapshots(tables, group, stream_ids, version)
 
 
 class MemoryTransaction(MemoryVerbs):

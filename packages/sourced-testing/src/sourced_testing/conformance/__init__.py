@@ -21,6 +21,7 @@ from sourced_testing.conformance.fencing import FencingConformance
 from sourced_testing.conformance.handle_now import HandleNowConformance
 from sourced_testing.conformance.hints import HintsConformance
 from sourced_testing.conformance.inspect import InspectConformance
+from sourced_testing.conformance.locked import LockedConformance
 from sourced_testing.conformance.nesting import NestingConformance
 from sourced_testing.conformance.park import ParkConformance
 from sourced_testing.conformance.pending import PendingConformance
@@ -52,6 +53,7 @@ __all__ = [
     "HintsConformance",
     "InspectConformance",
     "LeaseConformance",
+    "LockedConformance",
     "NestingConformance",
     "ParkConformance",
     "PendingConformance",

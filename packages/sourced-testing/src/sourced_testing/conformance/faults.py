@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 import pytest
 
 from sourced._faults import FAULT_POINTS, injected
 from sourced._records import NewMessage, ScheduledMessage
-from sourced._store import Claim, Pending, ReadLimits, Store, StreamCommit, UnitOfWork
+from sourced._store import Claim, Pending, ReadLimits, Store, StreamCommit, Transaction, UnitOfWork
 from sourced.errors import DuplicateMessageError
 from sourced_testing._clock import FakeClock
 from sourced_testing.conformance._given import LEASE, Given, Suite, message
@@ -104,9 +105,15 @@ class _Story:
         self.store.leave(worker)
 
     def handle(self, worker: str, claims: list[Claim]) -> None:
-        """Handle what is pending for some claims; what is replaying has no effects."""
+        """Handle what is pending for some claims; what is replaying has no effects.
+
+        What has none is committed under its stream's lock, since it writes to no other stream.
+        """
         found = self.store.read_pending(claims, known_types=["add"], limits=ReadLimits())
-        self.store.commit(worker, [_committed(one) for one in found])
+        parts = [_committed(one) for one in found]
+        for part in [part for part in parts if not part.append]:
+            self.store.commit_locked(part.claim, partial(_decided, part))
+        self.store.commit(worker, [part for part in parts if part.append])
 
     def outcome(self) -> tuple[dict[str, list[UUID]], dict[str, list[UUID]]]:
         """Return the causes of the effects and the commands, both by stream in order.
@@ -140,6 +147,11 @@ def _committed(pending: Pending) -> StreamCommit:
         if one.seq > claim.replay_until
     )
     return StreamCommit(claim=claim, ack_seq=pending.looked_to, append=effects)
+
+
+def _decided(part: StreamCommit, _transaction: Transaction) -> StreamCommit:
+    """Decide what was decided before."""
+    return part
 
 
 class FaultsConformance(Suite):

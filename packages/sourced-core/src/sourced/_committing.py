@@ -1,0 +1,157 @@
+"""Commits plans of claimed streams: together, or one that is decided under its stream's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from sourced._engine import Engine
+from sourced._failures import FAILURES
+from sourced._faults import reach
+from sourced._held import Held
+from sourced._plan import Plan, sync_together
+from sourced._settling import FollowUp, no_follow_up
+from sourced._store import (
+    Committed,
+    Connection,
+    Expectation,
+    StreamCommit,
+    Then,
+    Transaction,
+    UnlessSince,
+)
+from sourced._tally import Tally
+from sourced.errors import (
+    ClaimLostError,
+    CommitRefusedError,
+    ConcurrencyError,
+    UsageError,
+)
+
+__all__ = ["Committing", "SyncFailedError", "TogetherFailedError"]
+
+_OF_THE_COMMIT = (ClaimLostError, ConcurrencyError)
+
+
+class SyncFailedError(Exception):
+    """A sync raised what a store says of a commit, or would not let through."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class TogetherFailedError(SyncFailedError):
+    """A sync over several streams raised; anything else that a commit raises is the store's."""
+
+
+class Committing:
+    """Sends what was planned for streams that a worker holds, and remembers what was committed."""
+
+    def __init__(self, engine: Engine, worker_id: str, held: Held, tally: Tally) -> None:
+        self._engine = engine
+        self._worker = worker_id
+        self._held = held
+        self._tally = tally
+
+    def send(self, plans: Sequence[Plan], thens: Sequence[tuple[Then, FollowUp]]) -> None:
+        """Commit plans in one transaction, then run what follows.
+
+        Raises:
+            CommitRefusedError: names every stream that fails; nothing was written.
+            TogetherFailedError: a sync over several streams raised; nothing was written.
+        """
+        together = sync_together(plans)
+        commits = [
+            self._stream_commit(plan, then) for plan, (then, _) in zip(plans, thens, strict=True)
+        ]
+        sync = partial(self._sync_together, together) if together else None
+        try:
+            committed = self._engine.store.commit(self._worker, commits, sync=sync)
+        except UsageError as error:  # such as: the sync ended the transaction it was given
+            if not together:
+                raise
+            raise TogetherFailedError(error) from error
+        reach("ack.after")
+        for plan, (_, follow_up) in zip(plans, thens, strict=True):
+            self._committed(plan, committed, follow_up)
+
+    def send_locked(
+        self, stream_id: str, decide: Callable[[Transaction], Plan], then: Then
+    ) -> Plan | None:
+        """Commit what is decided while nobody else can append to the stream.
+
+        Returns:
+            The plan, if nothing of it could be committed because its message failed.
+
+        Raises:
+            CommitRefusedError: the claim is lost, or a sync raised; nothing was written.
+        """
+        decided: list[Plan] = []
+
+        def commit_of(transaction: Transaction) -> StreamCommit | None:
+            plan = decide(transaction)
+            decided.append(plan)
+            return None if plan.ack_seq is None else self._stream_commit(plan, then)
+
+        committed = self._engine.store.commit_locked(self._held[stream_id], commit_of)
+        (plan,) = decided
+        if committed is None:
+            return plan
+        reach("ack.after")
+        self._committed(plan, committed, no_follow_up)
+        return None
+
+    def ack(self, commit: StreamCommit) -> None:
+        """Commit an ack without a batch; a claim that was lost is dropped."""
+        stream_id = commit.claim.stream_id
+        try:
+            self._engine.store.commit(self._worker, [commit])
+        except CommitRefusedError as refused:
+            self._held.lost(stream_id, refused)
+        self._held.committed(stream_id)
+
+    def _sync_together(
+        self, together: Sequence[Callable[[Connection], object]], connection: Connection
+    ) -> None:
+        try:
+            for sync in together:
+                self._engine.runner.settle(sync(connection))
+        except FAILURES as error:
+            raise TogetherFailedError(error) from error
+
+    def _stream_commit(self, plan: Plan, then: Then) -> StreamCommit:
+        stream_id = plan.batch.stream_id
+        expect: dict[str, Expectation] = {}
+        if plan.expect is not None:
+            expect[stream_id] = UnlessSince(plan.expect.seq, plan.expect.types)
+        return StreamCommit(
+            claim=self._held[stream_id],
+            ack_seq=plan.ack_seq,
+            then=then,
+            append=tuple(plan.append),
+            schedule=tuple(plan.schedule),
+            expect=expect,
+            sync=partial(self._sync, plan) if plan.syncs else None,
+            snapshot=plan.snapshot_to_store,
+        )
+
+    def _sync(self, plan: Plan, connection: Any) -> None:
+        try:
+            for run in plan.syncs:
+                self._engine.runner.settle(run(connection))
+        except FAILURES as error:
+            if isinstance(error, Exception) and not isinstance(error, _OF_THE_COMMIT):
+                raise
+            raise SyncFailedError(error) from error
+
+    def _committed(self, plan: Plan, committed: Committed, follow_up: FollowUp) -> None:
+        stream_id = plan.batch.stream_id
+        self._held.committed(stream_id, committed.kept.get(stream_id))
+        self._tally.handled += plan.handled
+        mine = {message.id for message in plan.append}
+        stored = [message for message in committed.messages if message.id in mine]
+        self._engine.after_commit(plan.batch.group, plan.after)
+        self._engine.remember(plan.batch, plan.evolved, stored)
+        follow_up()

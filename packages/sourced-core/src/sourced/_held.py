@@ -1,0 +1,79 @@
+"""The claims that a round holds: each is committed, kept for the rest, or given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from sourced._engine import logger
+from sourced._settling import STORE_PAUSE, FollowUp, no_follow_up
+from sourced._store import Claim, Park, Retry, Store, Then
+from sourced.errors import ClaimLostError
+
+__all__ = ["Held"]
+
+
+class Held:
+    """Claims by stream, and the ways out of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._claims: dict[str, Claim] = {}
+
+    def __contains__(self, stream_id: str) -> bool:
+        return stream_id in self._claims
+
+    def __getitem__(self, stream_id: str) -> Claim:
+        return self._claims[stream_id]
+
+    def take(self, claims: Iterable[Claim]) -> None:
+        """Hold what was claimed."""
+        self._claims.update((claim.stream_id, claim) for claim in claims)
+
+    def committed(self, stream_id: str, kept: Claim | None = None) -> None:
+        """Hold what a commit left of a claim, if anything."""
+        if kept is None:
+            self._claims.pop(stream_id, None)
+        else:
+            self._claims[stream_id] = kept
+
+    def lost(self, stream_id: str, error: Exception) -> None:
+        """Drop a claim that is somebody else's by now; nothing of it was committed."""
+        claim = self._claims.pop(stream_id)
+        logger.warning(
+            "lease_lost: group %s, stream %s: %s",
+            claim.group,
+            stream_id,
+            error,
+            extra={"group": claim.group, "stream": stream_id, "worker": claim.worker},
+        )
+
+    def give_up(self, stream_id: str, then: Then, follow_up: FollowUp = no_follow_up) -> None:
+        """Let go of a stream of which nothing was handled."""
+        claim = self._claims[stream_id]
+        try:
+            if isinstance(then, Retry):
+                self._store.retry(claim, then)
+            elif isinstance(then, Park):
+                self._store.park(claim, then)
+            else:
+                self._store.release([claim])
+        except ClaimLostError as error:
+            self.lost(stream_id, error)
+            return
+        del self._claims[stream_id]
+        follow_up()
+
+    def give_back_later(self, stream_id: str, after: timedelta = STORE_PAUSE) -> None:
+        """Let go of a stream for a while; it was no attempt of its message."""
+        self.give_up(stream_id, Retry(after=after, counts=False))
+
+    def give_back(self) -> None:
+        """Release what is still held, untouched; what cannot be comes back by its lease."""
+        claims, self._claims = list(self._claims.values()), {}
+        if not claims:
+            return
+        try:
+            self._store.release(claims)
+        except Exception:  # noqa: BLE001 - the error that ended the round must not be hidden
+            logger.warning("could not release %d claims; their lease will", len(claims))
