@@ -32,6 +32,7 @@ from sourced._store import (
     Promoted,
     ReadLimits,
     Registration,
+    Release,
     ResetProgress,
     Retry,
     Start,
@@ -62,6 +63,7 @@ from sourced_postgres._connections import Connection, Connections, TurnedClock, 
 from sourced_postgres._hints import Hints, Notifier
 from sourced_postgres._inspect import PostgresInspect
 from sourced_postgres._listener import Listener
+from sourced_postgres._low_water import LowWater
 from sourced_postgres._options import Options, options_of
 from sourced_postgres._pending import read_group
 from sourced_postgres._rows import Row, moment, plain_array, readable, text_array
@@ -115,6 +117,7 @@ class PostgresStore(Verbs):
         self._schema = connections.options.schema
         self._clock = clock if clock is not None else SystemClock()
         self._turned = TurnedClock(self._clock, connections.use, bound(self._schema, _TELL))
+        self._low_water = LowWater(self.now)
         self._hints = Hints()
         self._token = secrets.token_hex(4)
         self._notifier = Notifier(self._notify)
@@ -270,6 +273,7 @@ class PostgresStore(Verbs):
     def start(self, group: str, *, by: Operator | None = None) -> None:
         """See `sourced._store.Store`."""
         self._call("start", [group, *_operator(by)])
+        self._low_water.forget([group])
         self._hint([group])
 
     def trip_breaker(self, group: str, *, more_than: int, within: timedelta) -> bool:
@@ -305,6 +309,7 @@ class PostgresStore(Verbs):
         handles = {group: sorted(types) for group, types in worker.handles.items()}
         names = [worker.id, readable(worker.name), readable(worker.host), str(worker.pid)]
         self._call("join", [*names, readable(worker.code_version), json.dumps(handles)])
+        self._low_water.forget()
 
     def heartbeat(self, worker_id: str) -> bool:
         """See `sourced._store.Store`."""
@@ -313,7 +318,9 @@ class PostgresStore(Verbs):
 
     def leave(self, worker_id: str) -> None:
         """See `sourced._store.Store`."""
-        self._hint(self._call("leave", [worker_id])[0] or ())
+        groups = self._call("leave", [worker_id])[0] or ()
+        self._low_water.forget(groups)
+        self._hint(groups)
 
     def reap(self, lease: timedelta) -> int:
         """See `sourced._store.Store`."""
@@ -352,10 +359,14 @@ class PostgresStore(Verbs):
         every commit, which compares `next_seq` too (I3).
         """
         named = None if stream_ids is None else text_array(sorted(set(stream_ids)))
-        statement = call(self._schema, "claim", 4)
-        arguments = [group, worker_id, str(max_streams), named]
-        with translated(self._name), self._writing(is_open=False) as connection:
-            rows = connection.execute(statement, arguments).fetchall()
+        statement = call(self._schema, "claim", 5)
+
+        def look(since: datetime | None) -> list[Row]:
+            arguments = [group, worker_id, str(max_streams), named, since and moment(since)]
+            with translated(self._name), self._writing(is_open=False) as connection:
+                return connection.execute(statement, arguments).fetchall()
+
+        rows = self._low_water.claim(group, look) if named is None else look(None)
         if rows:
             reach("claim.after")
         return [_claimed(row, group, worker_id) for row in rows]
@@ -455,6 +466,8 @@ class PostgresStore(Verbs):
 
     def _committed_of(self, streams: Sequence[StreamCommit], row: Row) -> Committed:
         reach("commit.connection_lost")
+        if any(isinstance(one.then, Release | Retry) for one in streams):
+            self._low_water.forget([streams[0].claim.group])
         committed = committed_of(streams, row)
         if committed.groups:
             self._hint(committed.groups)
@@ -545,6 +558,7 @@ class PostgresStore(Verbs):
             plain_array([claim.next_seq for claim in claims]),
         ]
         (groups,) = self._call("release", arguments)
+        self._low_water.forget(groups)
         self._hint(set(groups))
         return len(groups)
 
@@ -558,6 +572,7 @@ class PostgresStore(Verbs):
         if is_ready is None:
             raise ClaimLostError(claim.group, claim.stream_id)
         if is_ready:
+            self._low_water.forget([claim.group])
             self._hint([claim.group])
 
     def park(self, claim: Claim, park: Park) -> None:
@@ -645,6 +660,7 @@ class PostgresStore(Verbs):
             self._transaction(connection) as transaction,
         ):
             yield transaction
+        self._low_water.forget(transaction.stirred)
         self._hint(transaction.stirred)
 
     def bind(self, connection: Any) -> CallersTransaction:
