@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from sourced import Actor, App, Command, Events, command, event, react
+from sourced import Actor, App, Command, Dispatch, Events, Unit, command, event, react
 from sourced.errors import PayloadError, UsageError
 from sourced_testing import examples
 from sourced_testing._watched import SendMail
@@ -271,6 +271,29 @@ def test_commands_are_not_performed_inside_of_handlers(app: App) -> None:
 
     with pytest.raises(UsageError, match=r"meddle performs the command 'place'"):
         Meddling("m").meddle()
+
+
+@pytest.mark.parametrize("how", ["handle", "unit", "dispatch", "dispatch_many", "append"])
+def test_a_decision_records_nothing_by_itself(app: App, how: str) -> None:
+    """It would stay if the decision is refused, and be recorded again when it is made again."""
+    ways: dict[str, Callable[[], object]] = {
+        "handle": lambda: app.handle(Cart.place(), to="c-1"),
+        "unit": lambda: Unit(app, Cart).handle(Cart.place(), to="c-1"),
+        "dispatch": lambda: app.dispatch(Cart.place(), to="c-1"),
+        "dispatch_many": lambda: app.dispatch_many([Dispatch(Cart.place(), to="c-1")]),
+        "append": lambda: app.append(Cart.item_added(product_id="a", price=1), to="c-1"),
+    }
+
+    class Meddling(Actor[None]):
+        @command
+        def meddle(self, state: None) -> None:
+            ways[how]()
+
+    app.register(Meddling, Cart)
+
+    with pytest.raises(UsageError, match=r"Meddling\.meddle .*reaction"):
+        Meddling("m").meddle()
+    assert list(app.read_stream("c-1")) == []
 
 
 def test_an_actor_with_an_init_of_its_own_is_loaded_as_a_copy() -> None:

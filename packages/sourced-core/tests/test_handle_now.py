@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,6 +94,12 @@ class Payment(Actor[dict[str, int]], group="Payment"):
         state["total"] += event.amount
 
 
+def elsewhere(call: Callable[[], object]) -> None:
+    """Call as another process would: in the middle of a handler, but not on its behalf."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(call).result()
+
+
 def numbers(app: App, stream_id: str = "order-1") -> list[int]:
     return [e.number for e in app.read_stream(stream_id) if isinstance(e, Placed)]
 
@@ -147,7 +154,7 @@ def test_a_command_that_arrives_between_decision_and_commit_is_handled_first(
         def place(self, state: dict[str, int], cmd: Place):  # type: ignore[no-untyped-def]
             if not came:
                 came.append(True)
-                other.dispatch(Place(amount=0), to="order-1")
+                elsewhere(lambda: other.dispatch(Place(amount=0), to="order-1"))
             yield Placed(amount=cmd.amount, number=state["placed"] + 1)
 
     other = app
@@ -333,7 +340,7 @@ def test_a_unit_starts_again_when_somebody_else_was_first(app_on: AppFactory) ->
         def pay(self, state: dict[str, int], cmd: Charge):  # type: ignore[no-untyped-def]
             runs.append(1)
             if len(runs) == 1:
-                app.append(Placed(amount=0, number=1), to="order-1")
+                elsewhere(lambda: app.append(Placed(amount=0, number=1), to="order-1"))
             yield Charged(amount=cmd.amount)
 
     mine = app_on(Order, Interrupted)
@@ -360,8 +367,8 @@ def test_a_projector_in_a_unit_does_not_overwrite_what_a_worker_wrote_meanwhile(
             state["n"] += 1
             if not came:
                 came.append(True)
-                app.append(Charged(amount=1), to="order-1")
-                app.drain(groups=[View])
+                elsewhere(lambda: app.append(Charged(amount=1), to="order-1"))
+                elsewhere(lambda: app.drain(groups=[View]))
 
         @event
         def charged(self, state: dict[str, int], event: Charged) -> None:
@@ -452,7 +459,7 @@ def test_a_unit_gives_up_after_five_conflicts(app_on: AppFactory) -> None:
     class Interrupted(Payment, group="Payment"):
         @command
         def pay(self, state: dict[str, int], cmd: Charge):  # type: ignore[no-untyped-def]
-            other.append(Charged(amount=0), to="payment-1")
+            elsewhere(lambda: other.append(Charged(amount=0), to="payment-1"))
             yield Charged(amount=cmd.amount)
 
     other = app

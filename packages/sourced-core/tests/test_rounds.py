@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -36,6 +37,7 @@ from sourced import (
     react,
 )
 from sourced._faults import injected
+from sourced._outcomes import Expect
 from sourced._round import Round
 from sourced._session import Session
 from sourced.errors import ConcurrencyError, StoreUnavailableError
@@ -134,10 +136,31 @@ def test_a_stream_that_others_append_to_all_the_time_is_decided_under_its_lock(
     with injected(interferer):
         result = one_round(app, Counter)
 
-    assert interferer.times == 11
-    assert totals(app, "c-1")[-2:] == [16, 23]
+    assert interferer.times == 10
+    assert totals(app, "c-1")[-2:] == [15, 22]
     assert (result.handled, result.retried) == (2, 0)
     assert app.groups.status(Counter).pending == 0
+
+
+def test_what_cannot_be_decided_under_a_lock_is_given_back_for_a_while(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """A reactor of the user's own that expects something: no attempt is counted."""
+
+    class Expecting:
+        group = "Expecting"
+        handles = (Noted,)
+
+        def handle_batch(self, batch: Batch) -> Outcomes:
+            return [Expect(0, frozenset({"rounds.added"}))]
+
+    app = app_on(Expecting())
+    app.append([Added(amount=1, total=1), Noted(amount=1, total=1)], to="c-1")
+
+    one_round(app, "Expecting")
+
+    (waiting,) = app.store.inspect.deliveries(group="Expecting")
+    assert (waiting.state, waiting.attempts) == ("retrying", 0)
 
 
 def test_a_command_that_fails_under_the_lock_goes_by_its_policy(
@@ -190,6 +213,143 @@ def test_reactions_between_the_commands_are_handled_in_their_place(app_on: AppFa
         (e.amount, total) for e, total in zip(events, sums, strict=True)
     ]
     assert app.groups.status(Watched).pending == 0
+
+
+def test_a_sync_that_fails_behind_a_contested_command_is_the_one_that_fails(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T6, T63: what is before it is stored, and nobody else's failure is counted."""
+    tries: Counts[int] = Counts()
+
+    class Synced(Counter, group="Counter"):
+        @command
+        def add(self, state: dict[str, int], cmd: Add):  # type: ignore[no-untyped-def]
+            tries[cmd.amount] += 1
+            yield Added(amount=cmd.amount, total=1)
+
+        def sync(self, state: dict[str, int], batch: Batch) -> None:
+            if any(isinstance(m, Add) and m.amount == 20 for m in batch.messages):
+                raise RuntimeError("no twenties")
+
+    app = app_on(Synced, settings=Settings(errors=ErrorPolicy(retries=0)))
+    for amount in (10, 20, 30):
+        app.dispatch(Add(amount=amount), to="c-1")
+
+    with injected(Interferer(app, "c-1")):
+        one_round(app, Synced)
+
+    (parked,) = app.store.inspect.deliveries(group="Counter")
+    events = [e for e in app.read_stream("c-1") if isinstance(e, Added)]
+    assert [e.amount for e in events if e.total] == [10]
+    assert (parked.state, parked.next_seq) == ("parked", 2)
+    assert "no twenties" in (parked.error or "")
+    assert max(tries.values()) < 20
+
+
+def test_a_contested_stream_holds_up_no_other_of_its_claim(app_on: AppFactory) -> None:
+    """I4, T19: what was handled of the others is committed before it is decided again."""
+    app = app_on(Counter)
+    app.dispatch(Add(amount=1), to="hot")
+    for n in range(3):
+        app.dispatch(Add(amount=1), to=f"quiet-{n}")
+    done_by: list[int] = []
+
+    def interfere(point: str) -> None:
+        if point == "handle.after_before_commit":
+            done_by.append(sum(len(totals(app, f"quiet-{n}")) for n in range(3)))
+            app.append(Added(amount=0, total=0), to="hot")
+
+    with injected(interfere):
+        one_round(app, Counter)
+
+    assert done_by[:5] == [0, 0, 0, 0, 3]
+    assert totals(app, "hot")[-1] == 1
+
+
+def test_what_a_round_has_no_time_for_is_given_back_before_a_contested_stream_is_decided_again(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    app = app_on(Counter, settings=Settings(batch_budget=timedelta(seconds=1)))
+    for stream_id in ("hot", "later"):
+        app.dispatch(Add(amount=1), to=stream_id)
+    states: list[str] = []
+
+    def interfere(point: str) -> None:
+        if point == "handle.after_before_commit":
+            clock.advance(2)
+            states.append(app.store.inspect.deliveries(stream_id="later")[0].state)
+            app.append(Added(amount=0, total=0), to="hot")
+
+    with injected(interfere):
+        one_round(app, Counter)
+
+    assert (states[0], set(states[1:])) == ("claimed", {"ready"})
+
+
+def test_a_suspect_stream_that_is_contested_is_still_handled_message_by_message(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T21: or the message that kills would be taken for the one before it."""
+    sizes: list[int] = []
+
+    class Recorded(Counter, group="Counter"):
+        def handle_batch(self, batch: Batch) -> Any:
+            sizes.append(len(batch.messages))
+            return super().handle_batch(batch)
+
+    app = app_on(Recorded)
+    for amount in (10, 20, 30):
+        app.dispatch(Add(amount=amount), to="c-1")
+    die_holding(app, "Counter", clock)
+
+    with injected(Interferer(app, "c-1")):
+        one_round(app, Recorded)
+
+    assert set(sizes) == {1}
+    assert app.groups.status("Counter").pending == 0
+
+
+def test_the_users_exception_is_told_without_the_stores_own(app_on: AppFactory) -> None:
+    """A conflict before it is none of the user's concern."""
+    told: list[BaseException] = []
+
+    class Picky(Counter, group="Counter"):
+        @command
+        def add(self, state: dict[str, int], cmd: Add):  # type: ignore[no-untyped-def]
+            if state["total"]:
+                raise ValueError("mine")
+            yield Added(amount=cmd.amount, total=0)
+
+    policy = ErrorPolicy(retries=0, on_park=lambda failure: told.append(failure.exception))
+    app = app_on(Picky, settings=Settings(errors=policy))
+    app.dispatch(Add(amount=5), to="c-1")
+
+    with injected(Interferer(app, "c-1")):
+        one_round(app, Picky)
+
+    (parked,) = app.store.inspect.deliveries(group="Counter")
+    assert [(type(error), error.__context__) for error in told] == [(ValueError, None)]
+    assert "CommitRefusedError" not in (parked.error or "")
+
+
+def test_a_group_that_its_breaker_has_stopped_parks_no_more(app_on: AppFactory) -> None:
+    """T51: what fails after that in the same round is given back."""
+
+    class Broken(Counter, group="Counter"):
+        @command
+        def add(self, state: dict[str, int], cmd: Add):  # type: ignore[no-untyped-def]
+            raise ValueError("broken")
+
+    settings = Settings(errors=ErrorPolicy(retries=0), breaker=3)
+    app = app_on(Broken, settings=settings)
+    for n in range(8):
+        app.dispatch(Add(amount=1), to=f"c-{n}")
+
+    one_round(app, Broken)
+
+    states = Counts(d.state for d in app.store.inspect.deliveries(group="Counter"))
+    assert app.groups.status("Counter").status == "stopped"
+    assert states == {"parked": 4, "ready": 4}
 
 
 @pytest.mark.parametrize("error", [OSError("cut"), StoreUnavailableError("the store is away")])
@@ -724,7 +884,7 @@ def crash_in_round(app: App, group: str, crash: type[BaseException]) -> None:
     session = Session(engine, registry)
     session.join()
     cut = Round(engine, app.registered(group), session.worker_id)
-    cut._held.give_back = lambda: None  # type: ignore[method-assign]  # the process is dead
+    setattr(cut._held, "give_back", lambda: None)  # noqa: B010 - the process is dead
     try:
         cut.run()
     except crash:

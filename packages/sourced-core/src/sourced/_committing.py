@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,12 +55,14 @@ class Committing:
         self._held = held
         self._tally = tally
 
-    def send(self, plans: Sequence[Plan], thens: Sequence[tuple[Then, FollowUp]]) -> None:
+    def send(
+        self, plans: Sequence[Plan], thens: Sequence[tuple[Then, FollowUp]]
+    ) -> Mapping[str, Exception]:
         """Commit plans in one transaction, then run what follows.
 
-        Raises:
-            CommitRefusedError: names every stream that fails; nothing was written.
-            TogetherFailedError: a sync over several streams raised; nothing was written.
+        Returns:
+            Why nothing was written, for every stream that is to blame; empty if all was. A sync
+            over several streams that raised is a `TogetherFailedError` of each of them.
         """
         together = sync_together(plans)
         commits = [
@@ -69,24 +71,27 @@ class Committing:
         sync = partial(self._sync_together, together) if together else None
         try:
             committed = self._engine.store.commit(self._worker, commits, sync=sync)
+        except CommitRefusedError as refused:
+            return refused.failures
+        except TogetherFailedError as error:
+            return {plan.batch.stream_id: error for plan in plans}
         except UsageError as error:  # such as: the sync ended the transaction it was given
             if not together:
                 raise
-            raise TogetherFailedError(error) from error
+            return {plan.batch.stream_id: TogetherFailedError(error) for plan in plans}
         reach("ack.after")
         for plan, (_, follow_up) in zip(plans, thens, strict=True):
             self._committed(plan, committed, follow_up)
+        return {}
 
     def send_locked(
         self, stream_id: str, decide: Callable[[Transaction], Plan], then: Then
-    ) -> Plan | None:
+    ) -> tuple[Plan | None, Exception | None]:
         """Commit what is decided while nobody else can append to the stream.
 
         Returns:
-            The plan, if nothing of it could be committed because its message failed.
-
-        Raises:
-            CommitRefusedError: the claim is lost, or a sync raised; nothing was written.
+            The plan, None if the claim was lost before it was made; and why it was not committed,
+            None if it was, or if nothing of it could be handled.
         """
         decided: list[Plan] = []
 
@@ -95,13 +100,15 @@ class Committing:
             decided.append(plan)
             return None if plan.ack_seq is None else self._stream_commit(plan, then)
 
-        committed = self._engine.store.commit_locked(self._held[stream_id], commit_of)
+        try:
+            committed = self._engine.store.commit_locked(self._held[stream_id], commit_of)
+        except CommitRefusedError as refused:
+            return (decided[0] if decided else None), refused.failures[stream_id]
         (plan,) = decided
-        if committed is None:
-            return plan
-        reach("ack.after")
-        self._committed(plan, committed, no_follow_up)
-        return None
+        if committed is not None:
+            reach("ack.after")
+            self._committed(plan, committed, no_follow_up)
+        return plan, None
 
     def ack(self, commit: StreamCommit) -> None:
         """Commit an ack without a batch; a claim that was lost is dropped."""

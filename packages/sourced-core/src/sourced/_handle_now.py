@@ -10,6 +10,7 @@ from sourced._engine import Engine
 from sourced._messages import Message
 from sourced._registry import Registered, Registry
 from sourced._round import Round
+from sourced._running import refuse_handling
 from sourced._session import Session
 from sourced._store import Appended
 from sourced.errors import (
@@ -49,7 +50,12 @@ class HandleNow:
         follow: bool,
         max_steps: int = 100,
     ) -> tuple[Chain, Appended]:
-        """Handle messages; see `App.handle` and `Unit`."""
+        """Handle messages; see `App.handle` and `Unit`.
+
+        Raises:
+            UsageError: a handler asks for it.
+        """
+        refuse_handling()
         conflicts = 0
         while True:
             chain = Chain(

@@ -68,9 +68,10 @@ class Held:
         """Let go of a stream for a while; it was no attempt of its message."""
         self.give_up(stream_id, Retry(after=after, counts=False))
 
-    def give_back(self) -> None:
-        """Release what is still held, untouched; what cannot be comes back by its lease."""
-        claims, self._claims = list(self._claims.values()), {}
+    def give_back(self, stream_ids: Iterable[str] | None = None) -> None:
+        """Release what is held, or these of it, untouched; what cannot be comes by its lease."""
+        given = list(self._claims if stream_ids is None else stream_ids)
+        claims = [self._claims.pop(stream_id) for stream_id in given]
         if not claims:
             return
         try:

@@ -23,7 +23,7 @@ async def run_reaction(
     """Run a handler that yields messages, and return what it asks for."""
     outcomes: list[Append | Schedule] = []
     seen: set[UUID] = set()
-    with Running(place) as handling:
+    with Running(place, is_pure=False) as handling:
 
         def take(item: object) -> None:
             outcome = outcome_of(item, source, batch, place)

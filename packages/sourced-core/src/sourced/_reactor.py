@@ -103,7 +103,7 @@ class Reactor(Consumer):
         wanted = _wanted(handler, message, batch, connection)
 
         async def run() -> None:
-            with Running(handler.place):
+            with Running(handler.place, is_pure=False):
                 await consume(handler.call(self, None, message, **wanted), refuse)
 
         def refuse(item: object) -> None:

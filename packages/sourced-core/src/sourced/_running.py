@@ -14,7 +14,7 @@ from sourced._messages import Message
 from sourced._outcomes import Dispatch
 from sourced.errors import UsageError
 
-__all__ = ["Running", "consume", "run_now", "running"]
+__all__ = ["Running", "consume", "refuse_handling", "refuse_writing", "run_now", "running"]
 
 T = TypeVar("T")
 
@@ -28,17 +28,52 @@ def running() -> Running | None:
     return _current.get()
 
 
+def refuse_handling() -> None:
+    """Refuse to handle something now on behalf of a handler.
+
+    Raises:
+        UsageError: a handler runs.
+    """
+    handling = running()
+    if handling is not None:
+        raise UsageError(
+            f"{handling.place} handles a command while it runs itself; a handler only says what "
+            "follows: yield the command from a reaction (@react), with Dispatch(command, to=…) for "
+            "another stream"
+        )
+
+
+def refuse_writing() -> None:
+    """Refuse to record messages on behalf of a handler that decides or evolves.
+
+    Raises:
+        UsageError: such a one runs.
+    """
+    handling = running()
+    if handling is not None and handling.is_pure:
+        raise UsageError(
+            f"{handling.place} records messages by itself: they would stay if what it decides is "
+            "refused, and be recorded again when it is decided again; yield events, and what "
+            "follows from them is yielded by a reaction (@react)"
+        )
+
+
 class Running:
     """Marks, while it is entered, that a handler runs, and collects what it builds.
 
     Leaving it without an error raises `UsageError` if a message was built through `self` and not
     yielded: whoever writes `self.item_added(...)` without `yield` believes that it happened.
+
+    Args:
+        place: the handler, as users know it.
+        is_pure: it decides or evolves, so it may run again and must not write by itself.
     """
 
-    __slots__ = ("_built", "_token", "place")
+    __slots__ = ("_built", "_token", "is_pure", "place")
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, is_pure: bool = True) -> None:
         self.place = place
+        self.is_pure = is_pure
         self._built: dict[UUID, Message] = {}
         self._token: Token[Running | None] | None = None
 

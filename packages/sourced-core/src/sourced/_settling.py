@@ -38,6 +38,7 @@ class Settling:
         self._entry = entry
         self._worker = worker_id
         self._tally = tally
+        self._is_tripped = False
 
     def then(self, plan: Plan) -> tuple[Then, FollowUp]:
         """Decide what becomes of the rest of a stream, and what to do once that is committed."""
@@ -72,6 +73,8 @@ class Settling:
         """
         if isinstance(failure.exception, StoreUnavailableError):
             return Retry(after=STORE_PAUSE, counts=False), no_follow_up
+        if self._is_tripped:  # the group is stopped: enough of its streams are parked
+            return Release(), no_follow_up
         decision = self._engine.decide(self._entry, failure)
         then: Then = Release()
         if isinstance(decision, policy.Retry):
@@ -139,6 +142,7 @@ class Settling:
         if self._engine.store.trip_breaker(
             self._entry.group, more_than=settings.breaker, within=settings.breaker_window
         ):
+            self._is_tripped = True
             logger.error(
                 "group %s stopped: more than %d streams parked within %s",
                 self._entry.group,

@@ -11,6 +11,7 @@ from sourced._messages import Message, decode, encode
 from sourced._moments import due
 from sourced._receipt import Receipt
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
+from sourced._running import refuse_writing
 from sourced._store import Expectation, ExpectedSeq, Store, Verbs
 from sourced.errors import DuplicateMessageError
 
@@ -29,8 +30,10 @@ def dispatch_message(
     """Record or schedule one message; a repeat of it gets the first one's receipt.
 
     Raises:
-        UsageError: `at` and `after` are both given, or name no moment that can be.
+        UsageError: `at` and `after` are both given, or name no moment that can be; or a handler
+            that decides or evolves asks for it.
     """
+    refuse_writing()
     new = encode(message, stream_id)
     if at is None and after is None:
         return _append(verbs, store, new)
@@ -41,6 +44,7 @@ def dispatch_many(
     verbs: Verbs, store: Store, addressed: Sequence[tuple[Message, str]]
 ) -> list[Receipt]:
     """Record many messages in one transaction; repeats get the first one's receipt."""
+    refuse_writing()
     encoded = [encode(message, stream_id) for message, stream_id in addressed]
     receipts: dict[UUID, Receipt] = {}
     left = _first_of_each(encoded)
@@ -75,6 +79,7 @@ def append_events(
     verbs: Verbs, events: Sequence[Message] | Message, stream_id: str, expected_seq: int | None
 ) -> list[Message]:
     """Record messages at the end of one stream."""
+    refuse_writing()
     given = [events] if isinstance(events, Message) else list(events)
     new = [encode(event, stream_id) for event in given]
     expect: dict[str, Expectation] = {}
