@@ -169,6 +169,32 @@ def test_a_claim_passes_over_what_is_being_drained_and_takes_what_is_refilled(
     assert [one.seq for one in found.messages] == [2, 3]
 
 
+def test_a_release_waits_for_whoever_looks_at_its_claim(
+    store: PostgresStore,
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    schema: str,
+) -> None:
+    """T56: passed over, the stream would stay with a worker that lives and has let go of it."""
+    given.group()
+    given.appended("a")
+    claim = given.claimed()
+    look = sql.SQL("SELECT {}(id, 0, 500) FROM {}").format(
+        sql.Identifier(schema, "move_on"), sql.Identifier(schema, "groups")
+    )
+
+    own.execute(look)
+    releasing = Running(lambda: late.release([claim]))
+    releasing.start()
+    await_waiting(observer)
+    own.commit()
+
+    assert releasing.outcome().value == 1
+    assert given.drained() == [("a", 1)]
+
+
 def test_two_writers_of_the_same_streams_in_opposite_order_never_deadlock(
     store: PostgresStore, other_store: PostgresStore, given: Given
 ) -> None:
