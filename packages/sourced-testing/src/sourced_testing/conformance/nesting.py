@@ -130,10 +130,10 @@ class NestingConformance(Suite):
 
         left[0].run(partial(store.append, [message("a")]))
         with store.transaction() as transaction:
+            transaction.append([message("a")])
             late = Running(partial(left[0].run, store.append, [message("a")]))
             late.start()
             waited = not late.ended_within(0.05)
-            transaction.append([message("a")])
 
         assert late.outcome().value.messages[0].seq == 3
         assert waited
