@@ -9,6 +9,7 @@ from sourced_testing import conformance
 from sourced_testing.conformance import (
     AckConformance,
     AppendConformance,
+    ArgumentsConformance,
     ClaimConformance,
     CommitConformance,
     DataConformance,
@@ -19,11 +20,13 @@ from sourced_testing.conformance import (
     InspectConformance,
     LeaseConformance,
     LockedConformance,
+    NestingConformance,
     ParkConformance,
     PendingConformance,
     PollConformance,
     ReadConformance,
     RegisterConformance,
+    RenameConformance,
     ReplayConformance,
     ResetConformance,
     RetryConformance,
@@ -38,6 +41,9 @@ class TestAck(AckConformance): ...
 
 
 class TestAppend(AppendConformance): ...
+
+
+class TestArguments(ArgumentsConformance): ...
 
 
 class TestClaim(ClaimConformance): ...
@@ -70,6 +76,9 @@ class TestLease(LeaseConformance): ...
 class TestLocked(LockedConformance): ...
 
 
+class TestNesting(NestingConformance): ...
+
+
 class TestPark(ParkConformance): ...
 
 
@@ -83,6 +92,9 @@ class TestRead(ReadConformance): ...
 
 
 class TestRegister(RegisterConformance): ...
+
+
+class TestRename(RenameConformance): ...
 
 
 class TestReplay(ReplayConformance): ...

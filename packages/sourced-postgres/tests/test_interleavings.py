@@ -34,18 +34,20 @@ def given(store: PostgresStore, clock: FakeClock) -> Given:
 
 
 @pytest.fixture
-def late(store: PostgresStore, url: str, clock: FakeClock) -> Iterator[PostgresStore]:
+def late(store: PostgresStore, url: str, schema: str, clock: FakeClock) -> Iterator[PostgresStore]:
     """A store whose connections can be told apart in the server's views."""
     assert store.installed()
-    late = open_store(url, clock=clock, application_name="late")
+    late = open_store(url, clock=clock, application_name=f"late {schema}")
     yield late
     late.close()
 
 
 @pytest.fixture
-def observer(sourced_postgres: str) -> Iterator[psycopg.Connection]:
-    """A connection that looks at the others."""
-    with psycopg.connect(sourced_postgres, autocommit=True) as connection:
+def observer(sourced_postgres: str, schema: str) -> Iterator[psycopg.Connection]:
+    """A connection that looks at `late`'s, and knows them by its own name."""
+    with psycopg.connect(
+        sourced_postgres, autocommit=True, application_name=f"late {schema} is seen"
+    ) as connection:
         yield connection
 
 
@@ -63,7 +65,8 @@ def await_waiting(observer: psycopg.Connection) -> None:
     while time.monotonic() < deadline:
         (count,) = observer.execute(
             "SELECT count(*) FROM pg_stat_activity"
-            " WHERE application_name = 'late' AND wait_event_type = 'Lock'"
+            " WHERE application_name || ' is seen' = current_setting('application_name')"
+            " AND wait_event_type = 'Lock'"
             " AND cardinality(pg_blocking_pids(pid)) > 0"
         ).fetchone() or (0,)
         if count:
@@ -358,6 +361,52 @@ def test_a_registration_that_cannot_get_through_names_who_is_in_the_way(
 
     assert store.inspect.groups() == ()
     assert store.register("G", ["added"]).created
+
+
+# --- renaming -------------------------------------------------------------------------------------
+
+
+def test_a_claim_that_is_being_made_under_the_old_name_is_freed_by_the_renaming(
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    schema: str,
+    given: Given,
+) -> None:
+    """T1: otherwise an old worker would hold the stream, which it cannot commit, while it lives."""
+    given.group("Old")
+    given.appended("a")
+    worker = given.worker()
+    claim = sql.SQL("SELECT stream_id FROM {}('Old', %s, 10)")
+    claimed = own.execute(claim.format(sql.Identifier(schema, "claim")), [worker]).fetchall()
+
+    renaming = Running(partial(late.register, "New", ["added"], was=["Old"]))
+    renaming.start()
+    await_waiting(observer)
+    own.commit()
+
+    assert claimed == [("a",)]
+    assert renaming.outcome().error is None
+    assert given.row("New").state == "ready"
+    assert given.drained("New") == [("a", 1)]
+
+
+def test_nothing_is_claimed_under_a_name_that_is_being_changed(
+    store: PostgresStore, own: psycopg.Connection, schema: str, given: Given
+) -> None:
+    """T1: nor is the renaming waited for; one that fails changes nothing."""
+    given.group("Old")
+    given.group("Other")
+    given.appended("a")
+    worker = given.worker()
+    rename = sql.SQL("SELECT {}('New', ARRAY['Old'])")
+
+    own.execute(rename.format(sql.Identifier(schema, "rename_group")))
+    meanwhile = store.claim("Old", worker), store.claim("Other", worker)
+    own.rollback()
+
+    assert [len(claims) for claims in meanwhile] == [0, 1]
+    assert len(store.claim("Old", worker)) == 1
 
 
 # --- isolation, and what waits for nothing --------------------------------------------------------

@@ -144,7 +144,7 @@ def test_a_role_with_the_least_rights_can_work_and_not_change_the_log(
     role = f"role_{schema}"
     connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
     plain.install(role=role)
-    worker = open_store(url.replace("postgres@", f"{role}@", 1))
+    worker = open_store(f"{url}&options=-c%20role%3D{role}")
     try:
         worker.register("G", ["added"])
         worker.append([message("a")])

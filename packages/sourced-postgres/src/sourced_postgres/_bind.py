@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -57,6 +57,9 @@ class CallersTransaction(Verbs):
         self._prepare()
         with self._connection.transaction():
             yield self._connection
+
+    def _syncing(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _committed(self, point: str) -> None:
         """Reach nothing: the caller commits."""

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import psycopg
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from sourced._clock import Clock, SystemClock
+from sourced.errors import StoreUnavailableError
 from sourced_postgres._options import Options, name_of
 from sourced_postgres._rows import Row, moment
 
 __all__ = ["Connection", "Connections"]
 
 Connection: TypeAlias = psycopg.Connection[Row]
+
+_NESTED_PATIENCE: Final = 0.1
+"""Seconds for which one who has a connection already waits for another one of the pool."""
 
 
 class Connections:
@@ -35,12 +40,35 @@ class Connections:
         self._mutex = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
         self._process = os.getpid()
+        self._source = Source()
 
     @contextmanager
-    def use(self) -> Iterator[Connection]:
-        """Give a connection in autocommit mode."""
-        with self._opened().connection() as connection:
-            yield connection
+    def use(self, *, is_nested: bool = False) -> Iterator[Connection]:
+        """Give a connection in autocommit mode.
+
+        Args:
+            is_nested: the caller has another one in use. If all threads of a pool's size waited for
+                a second one, each would wait for the others: so none does for long.
+
+        Raises:
+            StoreUnavailableError: none became free in time; says why.
+            psycopg.Error: the first one could not be opened.
+        """
+        pool = self._opened()
+        began = time.monotonic()
+        try:
+            connection = pool.getconn(timeout=_NESTED_PATIENCE if is_nested else None)
+        except PoolTimeout as error:
+            if not is_nested:
+                raise StoreUnavailableError(self._why_none(began)) from error
+            with closing(self.open_one()) as connection:
+                yield connection
+            return
+        try:
+            with connection:
+                yield connection
+        finally:
+            pool.putconn(connection)
 
     @contextmanager
     def begun(self) -> Iterator[Connection]:
@@ -69,16 +97,35 @@ class Connections:
         pool = self._pool
         if pool is not None and self._process == os.getpid():
             return pool
+        # The pool would try again and again, without a word, what a first attempt tells at once.
+        first = self.open_one()
         with self._mutex:
             if self._pool is None or self._process != os.getpid():
                 # A forked child must not use its parent's connections, nor say goodbye on them.
                 self._process = os.getpid()
+                self._source = Source(first)
                 self._pool = self._open()
+            else:
+                first.close()
             return self._pool
+
+    def _why_none(self, began: float) -> str:
+        """Return why no connection became free since a moment."""
+        waited = f"{self.options.pool_timeout.total_seconds():g} s"
+        if (reason := self._source.failure_since(began)) is not None:
+            return (
+                f"{self.name} could not be reached for {waited}: {reason}; see that the server is "
+                "up, then try again"
+            )
+        return (
+            f"all {self.options.pool_size} connections to {self.name} were in use for {waited}: "
+            "raise pool_size or pool_timeout, or keep syncs and transactions short"
+        )
 
     def _open(self) -> ConnectionPool[Connection]:
         pool: ConnectionPool[Connection] = ConnectionPool(
-            kwargs=self._arguments(),
+            connection_class=Pooled,
+            kwargs={**self._arguments(), "source": self._source},
             min_size=0,
             max_size=self.options.pool_size,
             timeout=self.options.pool_timeout.total_seconds(),
@@ -101,6 +148,46 @@ class Connections:
         if settings:
             arguments["options"] = " ".join([str(arguments.get("options", "")), *settings]).strip()
         return arguments
+
+
+class Source:
+    """Where a pool's connections come from: the first one is there, failures are remembered."""
+
+    def __init__(self, first: Connection | None = None) -> None:
+        self._first = [first] if first is not None else []
+        self._failure: tuple[float, str] | None = None
+
+    def take_first(self) -> Connection | None:
+        """Return the connection that was opened before the pool, once."""
+        try:
+            return self._first.pop()
+        except IndexError:
+            return None
+
+    def failed(self, error: psycopg.Error) -> None:
+        """Remember why a connection could not be opened."""
+        self._failure = time.monotonic(), str(error).strip().partition("\n")[0]
+
+    def failure_since(self, moment: float) -> str | None:
+        """Return why connections could not be opened, if one could not since then."""
+        failure = self._failure
+        return failure[1] if failure is not None and failure[0] >= moment else None
+
+
+class Pooled(psycopg.Connection[Row]):
+    """A connection of the pool."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **arguments: Any) -> Any:
+        """Open one, or take the one that is open already."""
+        source: Source = arguments.pop("source")
+        if (first := source.take_first()) is not None:
+            return first
+        try:
+            return super().connect(conninfo, **arguments)
+        except psycopg.Error as error:
+            source.failed(error)
+            raise
 
 
 def _settings(options: Options) -> list[str]:

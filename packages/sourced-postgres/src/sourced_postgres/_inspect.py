@@ -11,6 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
+from sourced._arguments import checked_limit, checked_place
 from sourced._inspect import (
     PENDING_BOUND,
     DeliveryState,
@@ -28,7 +29,8 @@ from sourced._records import NewMessage
 from sourced.errors import UnknownGroupError
 from sourced_postgres import _inspect_statements as statements
 from sourced_postgres._connections import Connection
-from sourced_postgres._rows import plain_array, text_array
+from sourced_postgres._names import findable, known, listed
+from sourced_postgres._rows import plain_array
 from sourced_postgres._statements import bound
 from sourced_postgres._translate import translated
 
@@ -58,7 +60,7 @@ class PostgresInspect:
         """See `sourced._inspect.Inspect`."""
         rows = self._rows(
             statements.GROUPS,
-            names=None if names is None else text_array(names),
+            names=None if names is None else listed(names),
             bound=str(PENDING_BOUND + 1),
         )
         return tuple(_group(row) for row in rows)
@@ -72,6 +74,9 @@ class PostgresInspect:
         limit: int = 200,
     ) -> tuple[DeliveryStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
+        if any(name is not None and findable(name) is None for name in (group, stream_id)):
+            return ()
         rows = self._rows(
             statements.DELIVERIES,
             group=group,
@@ -85,6 +90,9 @@ class PostgresInspect:
         self, *, prefix: str = "", after: str = "", limit: int = 200
     ) -> tuple[StreamStatus, ...]:
         """See `sourced._inspect.Inspect`."""
+        limit = checked_limit(limit)
+        if findable(prefix) is None or findable(after) is None:
+            return ()
         rows = self._rows(
             statements.STREAMS, prefix=prefix, after=after, past=_past(prefix), limit=str(limit)
         )
@@ -92,7 +100,7 @@ class PostgresInspect:
 
     def recent_streams(self, *, limit: int = 50) -> tuple[StreamStatus, ...]:
         """See `sourced._inspect.Inspect`."""
-        rows = self._rows(statements.RECENT_STREAMS, limit=str(limit))
+        rows = self._rows(statements.RECENT_STREAMS, limit=str(checked_limit(limit)))
         return tuple(_stream(row) for row in rows)
 
     def workers(self) -> tuple[WorkerStatus, ...]:
@@ -101,7 +109,7 @@ class PostgresInspect:
 
     def schedule(self, *, limit: int = 200) -> tuple[ScheduledStatus, ...]:
         """See `sourced._inspect.Inspect`."""
-        rows = self._rows(statements.SCHEDULE, id=None, limit=str(limit))
+        rows = self._rows(statements.SCHEDULE, id=None, limit=str(checked_limit(limit)))
         return tuple(_scheduled(row) for row in rows)
 
     def scheduled(self, message_id: UUID) -> ScheduledStatus | None:
@@ -111,7 +119,7 @@ class PostgresInspect:
 
     def operations(self, *, limit: int = 200) -> tuple[OperationRecord, ...]:
         """See `sourced._inspect.Inspect`."""
-        rows = self._rows(statements.OPERATIONS, limit=str(limit))
+        rows = self._rows(statements.OPERATIONS, limit=str(checked_limit(limit)))
         return tuple(OperationRecord(**{**row._asdict(), "at": _utc(row.at)}) for row in rows)
 
     def pending(
@@ -123,18 +131,20 @@ class PostgresInspect:
         limit: int = 100,
     ) -> tuple[PendingMessage, ...]:
         """See `sourced._inspect.Inspect`."""
+        from_position = checked_place(from_position, "from_position")
+        limit = checked_limit(limit)
         rows = self._rows(
             statements.PENDING,
             correlation_id=correlation_id.hex,
             from_position=str(from_position),
-            names=None if groups is None else text_array(groups),
+            names=None if groups is None else listed(groups),
             limit=str(limit),
         )
         return tuple(_pending(row) for row in rows)
 
     def progress(self, group: str, stream_id: str) -> Progress:
         """See `sourced._inspect.Inspect`."""
-        rows = self._rows(statements.PROGRESS, group=group, stream_id=stream_id)
+        rows = self._rows(statements.PROGRESS, group=known(group), stream_id=findable(stream_id))
         if not rows:
             raise UnknownGroupError(group)
         row = rows[0]

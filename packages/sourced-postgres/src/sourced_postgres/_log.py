@@ -20,7 +20,8 @@ from uuid import UUID
 from sourced._records import StoredMessage
 from sourced._store import LogPage, Snapshot, StreamPage
 from sourced_postgres._connections import Connection
-from sourced_postgres._rows import stored, text_array
+from sourced_postgres._names import findable, listed
+from sourced_postgres._rows import stored
 from sourced_postgres._statements import bound
 
 __all__ = ["appending", "read_all", "read_one", "read_snapshots", "read_stream", "trace"]
@@ -46,10 +47,10 @@ def read_stream(
     rows = connection.execute(
         bound(schema, _OF_STREAM),
         {
-            "stream_id": stream_id,
+            "stream_id": findable(stream_id),
             "after": str(after),
             "upto": None if upto is None else str(upto),
-            "types": None if types is None else text_array(types),
+            "types": None if types is None else listed(types),
             "limit": str(limit),
         },
     ).fetchall()
@@ -82,7 +83,7 @@ def read_snapshots(
 ) -> Mapping[str, Snapshot]:
     """Return the snapshots of this version, by stream."""
     rows = connection.execute(
-        bound(schema, _SNAPSHOTS), [group, text_array(stream_ids), str(version)]
+        bound(schema, _SNAPSHOTS), [findable(group), listed(stream_ids), str(version)]
     )
     return {
         stream_id: Snapshot(group=group, stream_id=stream_id, seq=seq, version=version, state=state)
@@ -112,7 +113,7 @@ def read_all(
     backwards: bool,
 ) -> LogPage:
     """Return messages of the log by position; see the module."""
-    wanted = None if types is None else text_array(types)
+    wanted = None if types is None else listed(types)
     if backwards:
         return _read_backwards(connection, schema, after, wanted, limit)
     start = after or 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -19,7 +19,6 @@ from sourced.errors import StoreUrlError
 __all__ = ["Options", "options_of"]
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_SECRETS = ("password", "passfile", "sslpassword")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,24 +56,35 @@ def options_of(url: str, given: Options) -> tuple[dict[str, Any], Options]:
     """Return what libpq is told, and `given` with the URL's query, which wins over what code says.
 
     Raises:
-        StoreUrlError: no URL of a PostgreSQL database, or an option that does not exist or fit.
+        StoreUrlError: no URL of a PostgreSQL database, or an option that does not exist or fit; no
+            password is in its text.
     """
-    parts = urlsplit(url)
-    if parts.scheme.partition("+")[0].lower() not in {"postgresql", "postgres"}:
+    scheme, there, rest = url.partition("://")
+    if not there or scheme.partition("+")[0].lower() not in {"postgresql", "postgres"}:
         raise StoreUrlError(
             f"{safe_url(url)!r} is no PostgreSQL URL; write postgresql://user@host/database"
         )
-    own, theirs = _split(parse_qsl(parts.query, keep_blank_values=True))
-    plain = urlunsplit(parts._replace(scheme="postgresql", query=urlencode(theirs)))
-    try:
-        parameters = conninfo_to_dict(plain)
-    except psycopg.Error as error:
+    user, address, query = _split(rest)
+    own, theirs = _own_of(query)
+    parameters, problem = _parameters(f"postgresql://{user}{address}?{theirs}")
+    if problem:
         raise StoreUrlError(
-            f"{safe_url(url)!r} is no URL that libpq understands ({_first_line(error)}); options "
-            f"of the store are {', '.join(_READERS)}"
-        ) from None
-    options = _checked(replace(given, **_read(own)))
-    return dict(parameters), options
+            f"the URL of {address.rpartition('/')[2]!r} is none that libpq understands "
+            f"({_without_secrets(problem, user, theirs)}); options of the store are "
+            f"{', '.join(_READERS)}"
+        )
+    return parameters, _checked(replace(given, **_read(own)))
+
+
+def _parameters(url: str) -> tuple[dict[str, Any], str]:
+    """Return what libpq reads in a URL, or what it says against it."""
+    try:
+        found = dict(conninfo_to_dict(url))
+    except psycopg.Error as error:
+        return {}, str(error).strip().partition("\n")[0]
+    if any(port and not port.isdecimal() for port in str(found.get("port", "")).split(",")):
+        return {}, "a port is a number: write user:password@host:port"
+    return found, ""
 
 
 def name_of(parameters: Mapping[str, Any], options: Options) -> str:
@@ -85,18 +95,40 @@ def name_of(parameters: Mapping[str, Any], options: Options) -> str:
     return f"postgresql://{host}{port}/{database} (schema {options.schema})"
 
 
-def without_secrets(text: str, parameters: Mapping[str, Any]) -> str:
-    """Return a text in which nothing secret of the connection's parameters stands."""
-    for name in _SECRETS:
-        secret = parameters.get(name)
-        if secret:
-            text = text.replace(str(secret), "***")
+def _split(rest: str) -> tuple[str, str, str]:
+    """Return who, where and how, from what stands behind `://`, divided as libpq does it.
+
+    Raises:
+        StoreUrlError: a character of the user's name or password would be taken for a divider.
+    """
+    found = re.match(r"[^@/]*@", rest)
+    user = found.group() if found else ""
+    address, _, query = rest[len(user) :].partition("?")
+    if "@" in address:
+        raise StoreUrlError(
+            "the URL has an '@' where host and database should be: in a user's name and password "
+            "write %40 for '@' and %2F for '/'"
+        )
+    return user, address, query
+
+
+def _own_of(query: str) -> tuple[dict[str, str], str]:
+    """Return the store's own options, and what is left of the query for libpq, untouched.
+
+    As libpq reads it, a plus is a plus: it may stand in a password.
+    """
+    pairs = [(unquote(part.partition("=")[0]), part) for part in query.split("&") if part]
+    own = {name: unquote(part.partition("=")[2]) for name, part in pairs if name in _READERS}
+    return own, "&".join(part for name, part in pairs if name not in _READERS)
+
+
+def _without_secrets(text: str, user: str, query: str) -> str:
+    """Return what libpq says of a URL without any value that stands in it."""
+    values = [user.rstrip("@").partition(":")[2]]
+    values += [part.partition("=")[2] for part in query.split("&")]
+    for value in sorted(filter(None, {*values, *map(unquote, values)}), key=len, reverse=True):
+        text = text.replace(value, "***")
     return text
-
-
-def _split(query: list[tuple[str, str]]) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    own = {name: value for name, value in query if name in _READERS}
-    return own, [(name, value) for name, value in query if name not in _READERS]
 
 
 def _read(own: Mapping[str, str]) -> dict[str, Any]:
@@ -149,7 +181,3 @@ def _checked(options: Options) -> Options:
         if isinstance(value, timedelta) and value <= timedelta(0):
             raise StoreUrlError(f"{field.name}={value} is no time to wait; say 30 seconds")
     return options
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().partition("\n")[0]

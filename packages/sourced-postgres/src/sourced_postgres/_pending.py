@@ -9,7 +9,8 @@ from sourced._limits import size_of
 from sourced._records import StoredMessage
 from sourced._store import Claim, Pending, ReadLimits, Tails, UnknownPending
 from sourced_postgres._connections import Connection
-from sourced_postgres._rows import Row, plain_array, stored, text_array
+from sourced_postgres._names import listed
+from sourced_postgres._rows import Row, most, plain_array, stored, text_array
 from sourced_postgres._statements import call
 
 __all__ = ["read_group"]
@@ -58,16 +59,16 @@ def _arguments(
     history: list[Any] = [None, None]
     if tails is not None and tails.after:
         afters = [tails.after.get(claim.stream_id) for claim in claims]
-        history = [text_array(sorted(tails.types)), plain_array(afters)]
+        history = [listed(tails.types), plain_array(afters)]
     return [
         claims[0].group,
         claims[0].worker,
         text_array([claim.stream_id for claim in claims]),
         plain_array([claim.next_seq for claim in claims]),
-        text_array(sorted(known_types)),
-        str(limits.messages),
+        listed(known_types),
+        most(limits.messages),
         str(limits.bytes),
-        str(limits.tail),
+        most(limits.tail),
         *history,
     ]
 

@@ -21,6 +21,7 @@ __all__ = [
     "expectations",
     "message_arrays",
     "moment",
+    "most",
     "plain_array",
     "readable",
     "scheduled_json",
@@ -50,6 +51,11 @@ def plain_array(values: Iterable[object]) -> str:
 def moment(value: datetime) -> str:
     """Return a moment as PostgreSQL reads it, whatever the session's zone."""
     return value.astimezone(UTC).isoformat()
+
+
+def most(limit: int) -> str:
+    """Return how many rows a function may return: no answer has more than an `integer` counts."""
+    return str(min(limit, 2**31 - 1))
 
 
 def message_arrays(messages: Sequence[NewMessage]) -> list[str]:

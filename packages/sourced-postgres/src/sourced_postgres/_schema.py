@@ -191,6 +191,7 @@ _TABLES: Final = (
     "streams",
     "messages",
     "groups",
+    "former_names",
     "subscriptions",
     "deliveries",
     "schedule",

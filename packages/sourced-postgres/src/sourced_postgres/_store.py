@@ -6,16 +6,23 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
-from sourced._arguments import check_commit, checked_decision
+from sourced._arguments import (
+    check_commit,
+    check_group,
+    checked_bound,
+    checked_decision,
+    checked_limit,
+    checked_place,
+    checked_start,
+)
 from sourced._clock import Clock, SystemClock
 from sourced._faults import is_armed, reach
 from sourced._records import StoredMessage
@@ -64,9 +71,11 @@ from sourced_postgres._hints import Hints, Notifier
 from sourced_postgres._inspect import PostgresInspect
 from sourced_postgres._listener import Listener
 from sourced_postgres._low_water import LowWater
+from sourced_postgres._names import findable, known, listed
+from sourced_postgres._nesting import OpenTransactions
 from sourced_postgres._options import Options, options_of
 from sourced_postgres._pending import read_group
-from sourced_postgres._rows import Row, moment, plain_array, readable, text_array
+from sourced_postgres._rows import Row, moment, most, plain_array, readable, text_array
 from sourced_postgres._statements import bound, call
 from sourced_postgres._sync import run_sync
 from sourced_postgres._translate import CallersError, Refusal, translated
@@ -116,7 +125,8 @@ class PostgresStore(Verbs):
         self._connections = connections
         self._schema = connections.options.schema
         self._clock = clock if clock is not None else SystemClock()
-        self._turned = TurnedClock(self._clock, connections.use, bound(self._schema, _TELL))
+        self._open = OpenTransactions(connections.name)
+        self._turned = TurnedClock(self._clock, self._using, bound(self._schema, _TELL))
         self._low_water = LowWater(self.now)
         self._hints = Hints()
         self._token = secrets.token_hex(4)
@@ -124,9 +134,7 @@ class PostgresStore(Verbs):
         self._listener = Listener(
             connections.open_one, self._schema, self._token, self._hints.pass_on
         )
-        self._inspect = PostgresInspect(
-            partial(self._writing, is_open=False), self._name, self._schema
-        )
+        self._inspect = PostgresInspect(self._reading, self._name, self._schema)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name}>"
@@ -144,6 +152,7 @@ class PostgresStore(Verbs):
         Args:
             role: a role that exists and is granted the least that workers need.
         """
+        self._open.check_outside()
         with translated(self._name), self._connections.begun() as connection:
             made = _schema.install(
                 connection, self._schema, role=role, turned_clock=self._turned.is_turned
@@ -158,6 +167,7 @@ class PostgresStore(Verbs):
 
     def uninstall(self) -> None:
         """See `sourced._store.Store`. Leaves the schema if something of yours is in it."""
+        self._open.check_outside()
         with translated(self._name), self._connections.begun() as connection:
             _schema.uninstall(connection, self._schema)
         self._turned.forget()
@@ -184,7 +194,8 @@ class PostgresStore(Verbs):
 
     def now(self) -> datetime:
         """See `sourced._store.Store`."""
-        (found,) = self._call("now", [])
+        with translated(self._name), self._reading() as connection:
+            (found,) = connection.execute(call(self._schema, "now", 0)).fetchone() or (None,)
         assert isinstance(found, datetime)
         return found.astimezone(UTC)
 
@@ -199,6 +210,8 @@ class PostgresStore(Verbs):
         was: Sequence[str] = (),
     ) -> Registration:
         """See `sourced._store.Store`."""
+        check_group(group, was)
+        start = checked_start(start)
         wanted = text_array(sorted(set(types)))
         if self._call("registered", [group, wanted, text_array(was)])[0]:
             return Registration(created=False)
@@ -248,7 +261,7 @@ class PostgresStore(Verbs):
         self, group: str, types: Collection[str], *, by: Operator | None = None
     ) -> None:
         """See `sourced._store.Store`."""
-        (key,) = self._patiently("unsubscribe", [group, text_array(types), *_operator(by)])
+        (key,) = self._patiently("unsubscribe", [known(group), listed(types), *_operator(by)])
         if self._move_on(key):
             self._hint([group])
 
@@ -262,23 +275,23 @@ class PostgresStore(Verbs):
 
     def remove(self, group: str, *, by: Operator | None = None) -> None:
         """See `sourced._store.Store`. If it dies half-way the group is stopped: repeat it."""
-        (key,) = self._patiently("unsubscribe", [group, None, *_operator(by)])
+        (key,) = self._patiently("unsubscribe", [known(group), None, *_operator(by)])
         self._move_on(key)
         self._call("remove", [group, *_operator(by)])
 
     def stop(self, group: str, *, by: Operator | None = None) -> None:
         """See `sourced._store.Store`."""
-        self._call("stop", [group, *_operator(by)])
+        self._call("stop", [known(group), *_operator(by)])
 
     def start(self, group: str, *, by: Operator | None = None) -> None:
         """See `sourced._store.Store`."""
-        self._call("start", [group, *_operator(by)])
+        self._call("start", [known(group), *_operator(by)])
         self._low_water.forget([group])
         self._hint([group])
 
     def trip_breaker(self, group: str, *, more_than: int, within: timedelta) -> bool:
         """See `sourced._store.Store`."""
-        arguments = [group, str(more_than), str(within.total_seconds())]
+        arguments = [findable(group), str(more_than), str(within.total_seconds())]
         return bool(self._call("trip_breaker", arguments)[0])
 
     def reset(
@@ -290,8 +303,9 @@ class PostgresStore(Verbs):
         chunk: int = 500,
     ) -> Iterator[ResetProgress]:
         """See `sourced._store.Store`."""
-        named = None if stream_ids is None else text_array(sorted(set(stream_ids)))
-        (keys,) = self._call("begin_reset", [group, named, *_operator(by)])
+        chunk = checked_limit(chunk, "chunk")
+        named = None if stream_ids is None else listed(stream_ids)
+        (keys,) = self._call("begin_reset", [known(group), named, *_operator(by)])
         for begin in range(0, len(keys), chunk):
             if begin:
                 reach("reset.mid")
@@ -332,7 +346,7 @@ class PostgresStore(Verbs):
     def poll(self, lease: timedelta) -> Poll:
         """See `sourced._store.Store`."""
         statement = call(self._schema, "poll", 1)
-        with translated(self._name), self._writing(is_open=False) as connection:
+        with translated(self._name), self._reading() as connection:
             rows = connection.execute(statement, [str(lease.total_seconds())]).fetchall()
         *groups, last = sorted(rows, key=lambda row: row[0] is None)
         moments = [row[2].astimezone(UTC) for row in rows if row[2] is not None]
@@ -358,11 +372,13 @@ class PostgresStore(Verbs):
         A claim need not wait for the disk: one that a crash of the server takes back is caught by
         every commit, which compares `next_seq` too (I3).
         """
-        named = None if stream_ids is None else text_array(sorted(set(stream_ids)))
+        max_streams = checked_limit(max_streams, "max_streams")
+        named = None if stream_ids is None else listed(stream_ids)
         statement = call(self._schema, "claim", 5)
+        wanted = [findable(group), worker_id, most(max_streams), named]
 
         def look(since: datetime | None) -> list[Row]:
-            arguments = [group, worker_id, str(max_streams), named, since and moment(since)]
+            arguments = [*wanted, since and moment(since)]
             with translated(self._name), self._writing(is_open=False) as connection:
                 return connection.execute(statement, arguments).fetchall()
 
@@ -525,7 +541,8 @@ class PostgresStore(Verbs):
         sync: Callable[[Connection], None] | None,
     ) -> Row:
         """Run syncs, then send the verb and its COMMIT."""
-        run_syncs(connection, streams, sync)
+        with self._open.entered():
+            run_syncs(connection, streams, sync)
         reach("commit.after_sync")
         arguments = commit_arguments(worker_id, streams)
         return _finish(connection, call(self._schema, "commit", len(arguments), _KEPT), arguments)
@@ -589,15 +606,16 @@ class PostgresStore(Verbs):
         by: Operator | None = None,
     ) -> int:
         """See `sourced._store.Store`."""
-        named = None if stream_ids is None else text_array(sorted(set(stream_ids)))
-        (woken,) = self._call("unpark", [group, named, *_operator(by)])
+        named = None if stream_ids is None else listed(stream_ids)
+        (woken,) = self._call("unpark", [known(group), named, *_operator(by)])
         if woken:
             self._hint([group])
         return int(woken)
 
     def skip(self, group: str, stream_id: str, seq: int, *, by: Operator | None = None) -> None:
         """See `sourced._store.Store`."""
-        if self._call("skip", [group, stream_id, str(seq), *_operator(by)])[0]:
+        arguments = [known(group), findable(stream_id), str(checked_place(seq, "seq"))]
+        if self._call("skip", [*arguments, *_operator(by)])[0]:
             self._hint([group])
 
     # time
@@ -608,7 +626,7 @@ class PostgresStore(Verbs):
 
     def promote_due(self, limit: int = 1000) -> Promoted:
         """See `sourced._store.Store`."""
-        arguments = [str(limit), str(self._options.max_message_bytes)]
+        arguments = [most(checked_limit(limit)), str(self._options.max_message_bytes)]
         columns = "moved dropped failed groups"
         try:
             row = self._call("promote_due", arguments, columns, "schedule.after_move")
@@ -628,6 +646,7 @@ class PostgresStore(Verbs):
         backwards: bool = False,
     ) -> LogPage:
         """See `sourced._store.Store`."""
+        after, limit = checked_bound(after, "after"), checked_limit(limit)
         with translated(self._name), self._reading() as connection:
             return _log.read_all(
                 connection,
@@ -640,6 +659,7 @@ class PostgresStore(Verbs):
 
     def trace(self, message_id: UUID, *, limit: int = 1000) -> tuple[StoredMessage, ...]:
         """See `sourced._store.Store`."""
+        limit = checked_limit(limit)
         with translated(self._name), self._reading() as connection:
             return _log.trace(connection, self._schema, message_id, limit)
 
@@ -648,18 +668,27 @@ class PostgresStore(Verbs):
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Give psycopg's connection, in autocommit mode."""
-        with self._entered() as connection:
-            yield connection
+        with translated(self._name), self._using() as connection:
+            try:
+                yield connection
+            except Exception as error:
+                raise CallersError(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[CallersTransaction]:
         """See `sourced._store.Store`."""
+        self._open.check_outside()
         with (
-            self._entered() as connection,
-            connection.transaction(),
+            translated(self._name),
+            self._connections.begun() as connection,
             self._transaction(connection) as transaction,
         ):
-            yield transaction
+            try:
+                yield transaction
+            except psycopg.Rollback:
+                raise  # is the driver's way to end a transaction without an error
+            except Exception as error:
+                raise CallersError(error) from error
         self._low_water.forget(transaction.stirred)
         self._hint(transaction.stirred)
 
@@ -687,34 +716,34 @@ class PostgresStore(Verbs):
 
     # connections and hints, for the verbs
 
+    def _using(self) -> AbstractContextManager[Connection]:
+        return self._connections.use(is_nested=self._open.is_here)
+
     @contextmanager
     def _transaction(self, connection: Connection) -> Iterator[CallersTransaction]:
         transaction = CallersTransaction(connection, self._options, self._name, self._turned.tell)
         try:
-            yield transaction
+            with self._open.entered():
+                yield transaction
         finally:
             transaction.end()
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._connections.use() as connection:
+        self._turned.tell()
+        with self._using() as connection:
             yield connection
 
     @contextmanager
     def _writing(self, *, is_open: bool) -> Iterator[Connection]:
+        self._open.check_outside()
         self._turned.tell()
         opening = self._connections.begun if is_open else self._connections.use
         with opening() as connection:
             yield connection
 
-    @contextmanager
-    def _entered(self) -> Iterator[Connection]:
-        """Translate what taking the connection raises, but nothing of the caller's block."""
-        with translated(self._name), self._connections.use() as connection:
-            try:
-                yield connection
-            except Exception as error:
-                raise CallersError(error) from error
+    def _syncing(self) -> AbstractContextManager[None]:
+        return self._open.entered()
 
     def _hint(self, groups: Iterable[str]) -> None:
         named = frozenset(groups)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import psycopg
-from psycopg_pool import PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed
 
 from sourced.errors import (
     BusyError,
@@ -77,10 +77,9 @@ def translated(name: str) -> Iterator[None]:
         raise carrier.error from carrier.error.__cause__
     except psycopg.Error as error:
         raise translate(error, name) from error
-    except (PoolTimeout, PoolClosed) as error:
+    except PoolClosed as error:
         raise StoreUnavailableError(
-            f"no connection to {name} became free: {error}; raise pool_size or pool_timeout, or "
-            "see that the server can be reached"
+            f"the connections to {name} were closed meanwhile; try again"
         ) from error
     except UnicodeEncodeError as error:
         raise UsageError(f"a text cannot be stored in UTF-8: {error.reason}") from error
@@ -122,13 +121,24 @@ def _refused(state: str, error: psycopg.Error) -> Exception:
     if state == DISORDER:
         return UsageError(str(error.diag.message_primary))
     if state == REGISTRATION:
-        return RegistrationError(
-            f"{' and '.join(map(repr, detail))} are groups of their own, so none can take a former "
-            "name over; remove the groups that it does not go on from"
-        )
+        return _registration(detail)
     if state == NOT_FOUND:
         return NotFoundError(str(error.diag.message_primary))
     return StoreError(str(error.diag.message_primary))
+
+
+def _registration(detail: dict[str, Any]) -> RegistrationError:
+    group, known = detail["group"], detail.get("known")
+    if known is not None:
+        return RegistrationError(
+            f"{' and '.join(map(repr, known))} are groups of their own, so {group!r} cannot take "
+            "a former name over; remove the groups that it does not go on from"
+        )
+    former, now = detail["former"], detail["now"]
+    return RegistrationError(
+        f"group {former!r} was renamed to {now!r}; deploy the new code, or name {now!r} in `was` "
+        f"of group {group!r} to rename it again"
+    )
 
 
 def _obstacle(detail: dict[str, Any]) -> SourcedError:
@@ -162,5 +172,8 @@ def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
             f"another transaction stood in the way in {name} ({text}): try again, or end it"
         )
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return StoreUnavailableError(f"{name} cannot be reached: {text}; try again later")
+        return StoreUnavailableError(
+            f"{name} cannot be reached: {text}; see that the server is up and that host, user, "
+            "password and database are right, then try again"
+        )
     return StoreError(f"PostgreSQL refused in {name}: {text} ({state or 'no SQLSTATE'})")

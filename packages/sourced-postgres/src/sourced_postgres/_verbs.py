@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
+from sourced._arguments import checked_bound, checked_limit, checked_place
 from sourced._faults import is_armed, reach
 from sourced._limits import check_sizes
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
@@ -48,6 +49,10 @@ class Verbs:
         """Give a connection for a verb, in a transaction if it must be open between statements."""
         raise NotImplementedError
 
+    def _syncing(self) -> AbstractContextManager[None]:
+        """Note that the caller's own code runs inside the transaction of a verb."""
+        raise NotImplementedError
+
     def _hint(self, groups: Iterable[str]) -> None:
         """Tell that groups may have work, when what was written is committed."""
         raise NotImplementedError
@@ -84,7 +89,8 @@ class Verbs:
         try:
             with translated(self._name), self._writing(is_open=is_open) as connection:
                 if work.sync is not None:
-                    run_sync(connection, work.sync)
+                    with self._syncing():
+                        run_sync(connection, work.sync)
                 row = connection.execute(statement, arguments).fetchone()
                 if is_open:
                     reach("handle_now.before_commit")
@@ -103,6 +109,8 @@ class Verbs:
         limit: int = 500,
     ) -> StreamPage:
         """See `sourced._store.Verbs`."""
+        after, upto = checked_place(after, "after"), checked_bound(upto, "upto")
+        limit = checked_limit(limit)
         with translated(self._name), self._reading() as connection:
             return _log.read_stream(
                 connection,

@@ -11,6 +11,7 @@ GRANT INSERT, UPDATE ON {schema}.streams TO {role};
 
 GRANT INSERT, UPDATE, DELETE ON
     {schema}.groups,
+    {schema}.former_names,
     {schema}.subscriptions,
     {schema}.deliveries,
     {schema}.schedule,

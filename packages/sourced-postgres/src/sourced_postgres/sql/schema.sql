@@ -51,6 +51,13 @@ CREATE TABLE {schema}.groups (
     CONSTRAINT groups_status_check CHECK (status IN ('filling', 'active', 'stopped'))
 );
 
+-- Names that groups had before they were renamed: no group is made under one of them.
+CREATE TABLE {schema}.former_names (
+    name text COLLATE "C" NOT NULL,
+    "group" integer NOT NULL,
+    CONSTRAINT former_names_pkey PRIMARY KEY (name)
+);
+
 CREATE TABLE {schema}.subscriptions (
     type text COLLATE "C" NOT NULL,
     "group" integer NOT NULL,

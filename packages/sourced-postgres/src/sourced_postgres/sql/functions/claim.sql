@@ -3,7 +3,8 @@
 -- Never waits: what another transaction has locked is passed over. The attempt is counted and an
 -- epoch drawn for each. A suspect delivery is claimed alone, when it is the oldest; otherwise
 -- suspects are left out. The claim need not wait for the disk: one that a crash of the server takes
--- back was held by a worker whose commit compares `next_seq` too.
+-- back was held by a worker whose commit compares `next_seq` too. While a group is being renamed
+-- nothing is claimed under its old name: see rename_group.
 -- Here as in every function that looks up many rows of tables that come and go: no scan from end to
 -- end, whatever the statistics say; they are of a moment when the table was small, and dead rows
 -- are not in them. Where there is no other way, the cost that the planner then reckons with must not
@@ -44,6 +45,11 @@ DECLARE
     v_keys bigint[];
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
+    IF NOT pg_try_advisory_xact_lock_shared(
+        '{schema}'::regnamespace::oid::integer, hashtext(p_group)
+    ) THEN
+        RETURN;
+    END IF;
     SELECT g.id INTO v_group
     FROM {schema}.groups AS g
     WHERE g.name = p_group

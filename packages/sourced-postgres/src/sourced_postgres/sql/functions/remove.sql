@@ -17,6 +17,7 @@ BEGIN
     DELETE FROM {schema}.deliveries AS d WHERE d."group" = v.id;
     DELETE FROM {schema}.subscriptions AS b WHERE b."group" = v.id;
     DELETE FROM {schema}.snapshots AS p WHERE p."group" = v.id;
+    DELETE FROM {schema}.former_names AS f WHERE f."group" = v.id;
     DELETE FROM {schema}.groups AS g WHERE g.id = v.id;
     PERFORM {schema}.record(p_actor, p_host, 'remove', p_group, p_reason, v.status, 'removed');
 END

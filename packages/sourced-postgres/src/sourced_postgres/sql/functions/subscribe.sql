@@ -10,7 +10,8 @@
 -- p_was: its former names; a group of such a name is renamed.
 -- Returns: whether the group was made; the types that were added to a known group whose past is not
 --     covered; whether it is to be filled.
--- Raises: SR007 if two groups would have to become one; lock_not_available.
+-- Raises: SR007 if two groups would have to become one, or the group was renamed;
+--     lock_not_available.
 CREATE OR REPLACE FUNCTION {schema}.subscribe(
     p_group text,
     p_types text[],
@@ -24,20 +25,11 @@ CREATE OR REPLACE FUNCTION {schema}.subscribe(
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    v_former text[];
     v_group {schema}.groups%ROWTYPE;
     v_upto bigint;
 BEGIN
     PERFORM {schema}.lock_subscriptions();
-    v_former := ARRAY(
-        SELECT g.name
-        FROM {schema}.groups AS g
-        WHERE g.name = ANY (p_was) AND g.name <> p_group
-        ORDER BY array_position(p_was, g.name::text)
-    );
-    IF cardinality(v_former) > 0 THEN
-        PERFORM {schema}.rename_group(p_group, v_former);
-    END IF;
+    PERFORM {schema}.rename_group(p_group, p_was);
     v_upto := (SELECT coalesce(max(s.id), 0) FROM {schema}.streams AS s);
     SELECT g.* INTO v_group FROM {schema}.groups AS g WHERE g.name = p_group FOR NO KEY UPDATE;
     is_created := NOT FOUND;
