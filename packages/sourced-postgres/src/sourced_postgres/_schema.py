@@ -1,42 +1,73 @@
-"""The schema: making, migrating, granting and dropping it, from the files under `sql/`."""
+"""The schema: making, migrating, granting and dropping it, from the files under `sql/`.
+
+Two numbers say what is there. The version of the tables is that of the newest migration; a package
+never touches tables that are newer. The release of the functions is that of the package which put
+them there; functions of an older or unreleased state are replaced, newer ones are left, so that a
+process of older code which installs at its start takes nothing back from those that came after it.
+
+Functions are dropped and made anew, since a new one may differ in its parameters or in what it
+returns. They are known by their comment: in a schema that holds functions of the user's, nothing
+of theirs is touched.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version as installed_release
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final, LiteralString, cast
 
 from psycopg import sql
 
-from sourced.errors import SchemaError
+from sourced.errors import SchemaError, StoreError, UsageError
 from sourced_postgres._connections import Connection
 
 __all__ = [
     "VERSION",
+    "Migration",
+    "check_role",
     "install",
     "installed_version",
-    "migration_files",
-    "migration_sql",
+    "migrate",
+    "migrations",
+    "script",
     "uninstall",
 ]
 
 _SQL: Final = files("sourced_postgres") / "sql"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One step from a version of the tables to the next.
+
+    Attributes:
+        version: the one that it leads to.
+        name: what it is about.
+        applied_at: when it was applied, or made part of a new schema; None: not yet.
+    """
+
+    version: int
+    name: str
+    applied_at: datetime | None = None
+
+
 # --- files ----------------------------------------------------------------------------------------
 
 
 @cache
-def migration_files() -> tuple[tuple[int, str], ...]:
-    """Return (version, name) of every migration, oldest first."""
+def _migration_files() -> tuple[tuple[int, str], ...]:
     names = sorted(f.name for f in (_SQL / "migrations").iterdir() if f.name.endswith(".sql"))
     return tuple((int(name.partition("_")[0]), name) for name in names)
 
 
-VERSION: Final = migration_files()[-1][0]
+VERSION: Final = _migration_files()[-1][0]
 """The version of the tables that this package reads and writes."""
 
 
@@ -47,11 +78,12 @@ def _function_files() -> tuple[Traversable, ...]:
 
 
 @cache
-def _fingerprint() -> str:
+def _functions() -> str:
+    """Return the release of this package and the fingerprint of its functions."""
     digest = hashlib.sha256()
     for file in _function_files():
         digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return f"{installed_release('sourced-postgres')} {digest.hexdigest()}"
 
 
 def _bound(file: Traversable, schema: str, **more: str) -> sql.Composed:
@@ -70,7 +102,8 @@ def install(
     """Make or migrate what is missing; return whether anything was.
 
     Runs in the caller's transaction. Of several processes that install at once, one makes the
-    schema while the others wait for its advisory lock, and then find it made.
+    schema while the others wait for its advisory lock, and then find it made. Roles that could work
+    before still can afterwards.
 
     Args:
         connection: inside a transaction.
@@ -80,22 +113,42 @@ def install(
 
     Raises:
         SchemaError: the tables are of a newer version.
+        StoreError: there is no such role.
     """
-    _lock(connection, schema)
-    version, functions = installed_version(connection, schema)
-    changed = _migrate(connection, schema, version)
-    if changed or functions != _fingerprint():
-        _replace_functions(connection, schema)
-        if turned_clock:
-            connection.execute(_bound(_SQL / "testing" / "now.sql", schema))
-        changed = True
     if role is not None:
-        connection.execute(_bound(_SQL / "grants.sql", schema, role=role))
+        _check_exists(connection, role)
+    connection.execute(_locked(schema))
+    version, functions = installed_version(connection, schema)
+    changed = version < VERSION or _is_older(functions)
+    if changed:
+        if version == 0:
+            _create_schema(connection, schema)
+        _run_steps(connection, schema, version, turned_clock=turned_clock)
+    if role is not None:
+        _grant(connection, schema, role)
     return changed
 
 
+def migrate(connection: Connection, schema: str, *, turned_clock: bool) -> tuple[Migration, ...]:
+    """Bring an older version to this one; return the steps that were taken.
+
+    Raises:
+        SchemaError: there are no tables, or they are of a newer version.
+    """
+    connection.execute(_locked(schema))
+    version, functions = installed_version(connection, schema)
+    if version == 0:
+        raise SchemaError(
+            f"there is nothing to migrate in the schema {schema!r}: make it with app.install() or "
+            "`sourced install`"
+        )
+    if version < VERSION or _is_older(functions):
+        _run_steps(connection, schema, version, turned_clock=turned_clock)
+    return tuple(one for one in migrations(connection, schema) if one.version > version)
+
+
 def installed_version(connection: Connection, schema: str) -> tuple[int, str]:
-    """Return the version of the tables, 0 if there are none, and the functions' fingerprint.
+    """Return the version of the tables, 0 if there are none, and what the functions are.
 
     Raises:
         SchemaError: they are of a newer version than this package.
@@ -116,38 +169,85 @@ def installed_version(connection: Connection, schema: str) -> tuple[int, str]:
     return version, functions
 
 
-def migration_sql(schema: str, after: int) -> str:
-    """Return the script that brings the tables from a version to this package's."""
-    return "\n".join(part.as_string(None) for _, part in _steps(schema, after))
+def migrations(connection: Connection, schema: str) -> tuple[Migration, ...]:
+    """Return every migration of this package, oldest first, and when it was applied."""
+    applied: dict[int, datetime] = {}
+    if installed_version(connection, schema)[0] > 0:
+        query = sql.SQL("SELECT m.version, m.applied_at FROM {}.migrations AS m")
+        applied = dict(connection.execute(query.format(sql.Identifier(schema))).fetchall())
+    return tuple(
+        Migration(
+            version=version,
+            name=name.partition("_")[2].removesuffix(".sql").replace("_", " "),
+            applied_at=applied[version].astimezone(UTC) if version in applied else None,
+        )
+        for version, name in _migration_files()
+    )
 
 
-def _steps(schema: str, after: int) -> Iterator[tuple[int, sql.Composed]]:
-    for version, name in migration_files():
-        if version > after:
-            yield version, _bound(_SQL / "migrations" / name, schema)
+def script(schema: str, after: int) -> str:
+    """Return what brings the tables from a version to this package's, for somebody else to run."""
+    parts = [_locked(schema), *_steps(schema, after)]
+    if after == 0:
+        new = sql.SQL("CREATE SCHEMA IF NOT EXISTS {};").format(sql.Identifier(schema))
+        parts.insert(1, new)
+    lines = ["BEGIN;", *(part.as_string(None).strip() for part in parts), "COMMIT;"]
+    return "\n\n".join(lines) + "\n"
 
 
-def _migrate(connection: Connection, schema: str, version: int) -> bool:
-    if version == VERSION:
-        return False
-    if version == 0:
-        _create_schema(connection, schema)
-        connection.execute(_bound(_SQL / "schema.sql", schema))
-    else:
-        for _, script in _steps(schema, version):
-            connection.execute(script)
-    _note(connection, schema, version)
-    return True
+def check_role(role: str) -> str:
+    """Return the name of a role.
+
+    Raises:
+        UsageError: no role can have it, or everybody would.
+    """
+    if not role or "\x00" in role or len(role.encode("utf-8", "replace")) > 63:
+        raise UsageError(f"role={role!r} is no name of a role: those have 1 to 63 bytes")
+    if role.lower() in {"public", "none"}:
+        raise UsageError(
+            f"role={role!r} stands for everybody or nobody; make one for workers: "
+            "CREATE ROLE shop_worker LOGIN"
+        )
+    return role
 
 
-def _note(connection: Connection, schema: str, version: int) -> None:
-    statement = sql.SQL(
-        "INSERT INTO {}.migrations (version, applied_at, functions)"
-        " VALUES (%s, clock_timestamp(), '')"
-    ).format(sql.Identifier(schema))
-    for number, _ in migration_files():
-        if number > version:
-            connection.execute(statement, [number])
+def _steps(schema: str, after: int) -> Iterator[sql.Composed]:
+    if after == 0:
+        yield _bound(_SQL / "schema.sql", schema)
+    for version, name in _migration_files():
+        if 0 < after < version:
+            yield _bound(_SQL / "migrations" / name, schema)
+    yield sql.SQL("SET LOCAL check_function_bodies = off;").format()  # they refer to one another
+    yield _bound(_SQL / "drop_functions.sql", schema)
+    for file in _function_files():
+        yield _bound(file, schema)
+    yield _bound(_SQL / "mark_functions.sql", schema)
+    yield _noted(schema)
+
+
+def _noted(schema: str) -> sql.Composed:
+    rows = sql.SQL(", ").join(
+        [
+            sql.SQL("({}, clock_timestamp(), {})").format(number, _functions())
+            for number, _ in _migration_files()
+        ]
+    )
+    return sql.SQL(
+        "INSERT INTO {}.migrations AS m (version, applied_at, functions) VALUES {} "
+        "ON CONFLICT (version) DO UPDATE SET functions = excluded.functions;"
+    ).format(sql.Identifier(schema), rows)
+
+
+def _is_older(functions: str) -> bool:
+    """Return whether functions are of an older release than this package, or unreleased."""
+    there, here = functions.partition(" ")[0], _functions().partition(" ")[0]
+    if there == here:
+        return functions != _functions()
+    return _numbers(there) < _numbers(here)
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", release)]
 
 
 def _create_schema(connection: Connection, schema: str) -> None:
@@ -156,16 +256,37 @@ def _create_schema(connection: Connection, schema: str) -> None:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
 
 
-def _replace_functions(connection: Connection, schema: str) -> None:
-    connection.execute("SET LOCAL check_function_bodies = off")  # they refer to one another
-    connection.execute(sql.SQL("\n").join([_bound(file, schema) for file in _function_files()]))
-    noted = sql.SQL("UPDATE {}.migrations SET functions = %s WHERE version = %s")
-    connection.execute(noted.format(sql.Identifier(schema)), [_fingerprint(), VERSION])
+def _run_steps(connection: Connection, schema: str, after: int, *, turned_clock: bool) -> None:
+    for part in _steps(schema, after):
+        connection.execute(part)
+    if turned_clock:
+        connection.execute(_bound(_SQL / "testing" / "now.sql", schema))
+    for role in _workers(connection, schema):
+        _grant(connection, schema, role)
 
 
-def _lock(connection: Connection, schema: str) -> None:
+def _check_exists(connection: Connection, role: str) -> None:
+    if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchall():
+        raise StoreError(f"there is no role {role!r}; make it first: CREATE ROLE … LOGIN")
+
+
+def _grant(connection: Connection, schema: str, role: str) -> None:
+    connection.execute(_bound(_SQL / "grants.sql", schema, role=role))
+    # Everybody may call a function unless that right was taken away; what it does needs the above.
+    for (function,) in connection.execute(_FUNCTIONS, [schema]).fetchall():
+        signature: LiteralString = function  # as the catalogue writes it
+        grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}")
+        connection.execute(grant.format(sql.SQL(signature), sql.Identifier(role)))
+
+
+def _workers(connection: Connection, schema: str) -> list[str]:
+    """Return the roles that were granted what workers need."""
+    return [name for (name,) in connection.execute(_WORKERS, [f'"{schema}".streams']).fetchall()]
+
+
+def _locked(schema: str) -> sql.Composed:
     key = f"sourced install {schema}"
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+    return sql.SQL("SELECT pg_advisory_xact_lock(hashtextextended({}, 0));").format(key)
 
 
 # --- dropping -------------------------------------------------------------------------------------
@@ -173,12 +294,10 @@ def _lock(connection: Connection, schema: str) -> None:
 
 def uninstall(connection: Connection, schema: str) -> None:
     """Drop what `install` made; the schema itself if nothing of the user's is left in it."""
-    _lock(connection, schema)
+    connection.execute(_locked(schema))
     if installed_version(connection, schema)[0] == 0:
         return
-    names = [*(file.name.removesuffix(".sql") for file in _function_files())]
-    for (signature,) in connection.execute(_ROUTINES, [schema, names]).fetchall():
-        connection.execute(sql.SQL("DROP ROUTINE {}").format(sql.SQL(signature)))
+    connection.execute(_bound(_SQL / "drop_functions.sql", schema))
     for name in _TABLES:
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(schema, name)))
     connection.execute(sql.SQL("DROP SEQUENCE {}").format(sql.Identifier(schema, "epochs")))
@@ -202,11 +321,20 @@ _TABLES: Final = (
     "clock",
 )
 
-_ROUTINES: Final = """
+_FUNCTIONS: Final = """
 SELECT p.oid::regprocedure::text
 FROM pg_catalog.pg_proc AS p
 JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-WHERE n.nspname = %s AND p.proname = ANY (%s)
+WHERE n.nspname = %s AND obj_description(p.oid, 'pg_proc') = 'part of Sourced'
+"""
+
+_WORKERS: Final = """
+SELECT r.rolname
+FROM pg_catalog.pg_class AS c
+CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+JOIN pg_catalog.pg_roles AS r ON r.oid = a.grantee
+WHERE c.oid = %s::regclass AND a.privilege_type = 'UPDATE' AND a.grantee <> c.relowner
+ORDER BY r.rolname
 """
 
 _IS_EMPTY: Final = """

@@ -76,6 +76,7 @@ from sourced_postgres._nesting import OpenTransactions
 from sourced_postgres._options import Options, options_of
 from sourced_postgres._pending import read_group
 from sourced_postgres._rows import Row, moment, most, plain_array, readable, text_array
+from sourced_postgres._schema import Migration
 from sourced_postgres._statements import bound, call
 from sourced_postgres._sync import run_sync
 from sourced_postgres._translate import CallersError, Refusal, translated
@@ -151,7 +152,14 @@ class PostgresStore(Verbs):
 
         Args:
             role: a role that exists and is granted the least that workers need.
+
+        Raises:
+            UsageError: `role` cannot be the name of one.
+            StoreError: there is no such role, or this one may not make what is missing.
+            SchemaError: the schema is of a newer version.
         """
+        if role is not None:
+            _schema.check_role(role)
         self._open.check_outside()
         with translated(self._name), self._connections.begun() as connection:
             made = _schema.install(
@@ -172,14 +180,40 @@ class PostgresStore(Verbs):
             _schema.uninstall(connection, self._schema)
         self._turned.forget()
 
-    def version(self) -> tuple[int, int]:
-        """Return the version of the tables, 0 if there are none, and the one of this package."""
-        with translated(self._name), self._connections.use() as connection:
-            return _schema.installed_version(connection, self._schema)[0], _schema.VERSION
+    def migrations(self) -> tuple[Migration, ...]:
+        """Return every step from version to version of the tables, oldest first.
 
-    def migration_sql(self) -> str:
-        """Return the script that `install` would run on the tables as they are."""
-        return _schema.migration_sql(self._schema, self.version()[0])
+        Raises:
+            SchemaError: the schema is of a newer version.
+        """
+        with translated(self._name), self._connections.use() as connection:
+            return _schema.migrations(connection, self._schema)
+
+    def migrate(self) -> tuple[Migration, ...]:
+        """Bring an installed schema to this version; safe when several processes do it at once.
+
+        Returns:
+            The steps that this call took.
+
+        Raises:
+            SchemaError: nothing is installed, or it is of a newer version.
+        """
+        self._open.check_outside()
+        with translated(self._name), self._connections.begun() as connection:
+            taken = _schema.migrate(connection, self._schema, turned_clock=self._turned.is_turned)
+        self._turned.forget()
+        return taken
+
+    def migration_sql(self, *, after: int | None = None) -> str:
+        """Return a script, for somebody else to run, that does what `install` would do.
+
+        Args:
+            after: the version that the schema has, 0 for none; by default the database is asked.
+        """
+        if after is None:
+            with translated(self._name), self._connections.use() as connection:
+                after = _schema.installed_version(connection, self._schema)[0]
+        return _schema.script(self._schema, after)
 
     def close(self) -> None:
         """See `sourced._store.Store`."""
