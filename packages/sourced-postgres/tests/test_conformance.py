@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sourced._inspect import Inspect
 from sourced._store import Store, Transaction
 from sourced_postgres import PostgresStore
@@ -35,6 +37,18 @@ from sourced_testing.conformance import (
     SharedConnectionConformance,
     TransactionConformance,
 )
+
+
+@pytest.fixture
+def schema(kept_schema: str) -> str:
+    """One schema for all tests of this module."""
+    return kept_schema
+
+
+@pytest.fixture
+def store(emptied_store: PostgresStore) -> PostgresStore:
+    """The store in it, emptied."""
+    return emptied_store
 
 
 class TestAck(AckConformance): ...

@@ -28,6 +28,18 @@ from sourced_testing.conformance._race import Running, halted, together
 
 
 @pytest.fixture
+def schema(kept_schema: str) -> str:
+    """One schema for all tests of this module."""
+    return kept_schema
+
+
+@pytest.fixture
+def store(emptied_store: PostgresStore) -> PostgresStore:
+    """The store in it, emptied."""
+    return emptied_store
+
+
+@pytest.fixture
 def given(store: PostgresStore, clock: FakeClock) -> Given:
     """Short ways to bring the store into a state."""
     return Given(store, clock)

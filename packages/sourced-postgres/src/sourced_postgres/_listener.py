@@ -11,6 +11,7 @@ from typing import Final, LiteralString
 from psycopg import sql
 
 from sourced_postgres._connections import Connection
+from sourced_postgres._pooler import keeps_its_session
 from sourced_postgres._statements import bound
 
 __all__ = ["Listener"]
@@ -23,7 +24,8 @@ class Listener:
 
     A notification is the sender's token and the keys of groups, or `*` for all of them. One's own
     are passed over: subscribers of the store that wrote were called already. After every
-    (re)connection all groups are hinted once, for what was missed.
+    (re)connection all groups are hinted once, for what was missed. Behind a pooler that hands out
+    single transactions nothing can be heard: that is said once, and the thread ends.
 
     Args:
         connect: opens a connection in autocommit mode.
@@ -48,12 +50,15 @@ class Listener:
         self._connect, self._schema, self._token, self._give = connect, schema, token, give
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._is_deaf = False
         self._ended = threading.Event()
         self._listening = threading.Event()
 
     def start(self) -> None:
         """Listen, if it does not already; return when it does, or when that takes long."""
         with self._mutex:
+            if self._is_deaf:
+                return
             if self._thread is None or not self._thread.is_alive():
                 self._ended, self._listening = threading.Event(), threading.Event()
                 self._thread = threading.Thread(
@@ -79,6 +84,10 @@ class Listener:
         while not ended.is_set():
             try:
                 with self._connect() as connection:
+                    if not keeps_its_session(connection, self._connect):
+                        self._give_up()
+                        listening.set()
+                        return
                     self._listen(connection, ended, listening, is_first=is_first)
                 pause = 0.1
             except Exception as error:  # noqa: BLE001 - it reconnects whatever cut it off
@@ -87,6 +96,14 @@ class Listener:
                 ended.wait(random.uniform(pause / 2, pause))
                 pause = min(pause * 2, self.LONGEST)
             is_first = False
+
+    def _give_up(self) -> None:
+        self._is_deaf = True
+        _log.warning(
+            "hints on %r cannot be heard through a pooler that hands out single transactions: "
+            "workers find work when they poll; say hints=off, or connect past the pooler",
+            self._schema,
+        )
 
     def _listen(
         self,

@@ -171,6 +171,11 @@ def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
         return StoreUnavailableError(
             f"another transaction stood in the way in {name} ({text}): try again, or end it"
         )
+    if "unsupported startup parameter" in text:
+        return StoreUnavailableError(
+            f"a pooler in front of {name} takes no such settings ({text}): give statement_timeout "
+            "and lock_timeout to the role instead, with ALTER ROLE … SET, or connect past it"
+        )
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return StoreUnavailableError(
             f"{name} cannot be reached: {text}; see that the server is up and that host, user, "
