@@ -36,6 +36,7 @@ from sourced.errors import (
     NotFoundError,
     PayloadError,
     RegistrationError,
+    StoreUrlError,
     StreamParkedError,
     UnknownGroupError,
     UsageError,
@@ -685,10 +686,22 @@ def test_a_closed_app_can_be_used_as_a_context(clock: FakeClock) -> None:
             "postgresql://db/shop?user=ann&password=***",
         ),
         ("ann:hush@db/shop", "ann:***@db/shop"),
+        ("postgresql://:hush@db/shop", "postgresql://:***@db/shop"),
+        ("postgresql://ann:hu/s@h?#[@db/shop", "postgresql://ann:***@db/shop"),
+        ("postgresql://[::1]:5432/shop", "postgresql://[::1]:5432/shop"),
+        ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
     ],
 )
 def test_no_password_of_a_url_is_shown(url: str, shown: str) -> None:
     assert safe_url(url) == shown
+
+
+@pytest.mark.parametrize("url", ["nosuch://ann:[hush@db/shop", "nosuch://ann:hu/sh@db/shop"])
+def test_no_password_is_shown_of_a_url_that_nobody_opens(url: str) -> None:
+    with pytest.raises(StoreUrlError, match="unknown store scheme 'nosuch'") as refused:
+        App(url)
+
+    assert "sh@" not in str(refused.value)
 
 
 def foreign(type_name: str, stream_id: str) -> NewMessage:

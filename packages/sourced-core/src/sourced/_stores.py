@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from sourced._clock import Clock
 from sourced._store import Store
@@ -14,7 +13,9 @@ from sourced.errors import StoreUrlError
 __all__ = ["open_store", "safe_url"]
 
 _SECRETS = re.compile(r"((?:password|passwd|pwd|secret|token)=)[^&\s]*", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"(^[^/@:\s]+):[^/@\s]+@")
+_SCHEME = re.compile(r"[a-z][a-z0-9.-]*(?=[+:])", re.IGNORECASE)
+# Up to the last @: whatever of a password was not percent-encoded is before it.
+_CREDENTIALS = re.compile(r"((?:^|://)[^/@:\s]*):(?!//).*@", re.DOTALL)
 
 ENTRY_POINTS = "sourced.stores"
 
@@ -36,7 +37,8 @@ def open_store(url: str, *, clock: Clock | None = None, **options: Any) -> Store
     Raises:
         StoreUrlError: no installed package takes the scheme; says which one to install.
     """
-    scheme = urlsplit(url).scheme.partition("+")[0].lower()
+    found = _SCHEME.match(url)
+    scheme = found.group().lower() if found else ""
     if scheme == "memory" or not url:
         from sourced.memory import MemoryStore
 
@@ -45,15 +47,15 @@ def open_store(url: str, *, clock: Clock | None = None, **options: Any) -> Store
         raise StoreUrlError(
             f"{safe_url(url)!r} is no store URL; write sqlite:///shop.db or postgresql://host/name"
         )
-    found = _entry_point(scheme)
-    if found is None:
+    point = _entry_point(scheme)
+    if point is None:
         raise StoreUrlError(_not_installed(scheme, url))
     try:
-        opener = found.load()
+        opener = point.load()
     except ImportError as error:
         raise StoreUrlError(
             f"the package for {scheme}:// URLs is installed but cannot be imported: {error}; "
-            f"install it again: pip install --force-reinstall {PACKAGES.get(scheme, found.value)}"
+            f"install it again: pip install --force-reinstall {PACKAGES.get(scheme, point.value)}"
         ) from error
     store: Store = opener(url, clock=clock, **options)
     return store
@@ -61,17 +63,7 @@ def open_store(url: str, *, clock: Clock | None = None, **options: Any) -> Store
 
 def safe_url(url: str) -> str:
     """Return a URL without its passwords, for messages."""
-    url = _SECRETS.sub(r"\1***", url)
-    try:
-        parts = urlsplit(url)
-        if parts.password is None:
-            return _CREDENTIALS.sub(r"\1:***@", url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-        netloc = f"{parts.username or ''}:***@{host}{port}"
-        return urlunsplit(parts._replace(netloc=netloc))
-    except ValueError:
-        return "<unreadable URL>"
+    return _CREDENTIALS.sub(r"\1:***@", _SECRETS.sub(r"\1***", url))
 
 
 def _entry_point(scheme: str) -> EntryPoint | None:
