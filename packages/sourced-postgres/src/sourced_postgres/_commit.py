@@ -139,6 +139,7 @@ def run_syncs(
     Raises:
         CallersError: carries the refusal that names the streams whose own sync raised, or what the
             batch's sync raised.
+        psycopg.Error: trouble of the database while a sync ran.
     """
     failures: dict[str, Exception] = {}
     for one in streams:

@@ -19,12 +19,20 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from sourced._clock import Clock, SystemClock
 from sourced.errors import StoreUnavailableError
+from sourced_postgres._liveness import KEEPALIVE, is_open
 from sourced_postgres._options import Options, name_of
 from sourced_postgres._rows import Row, moment
 
 __all__ = ["Connection", "Connections"]
 
 Connection: TypeAlias = psycopg.Connection[Row]
+
+_PATIENCE: Final = 1.0
+"""Seconds after which whoever waits for a connection asks again.
+
+By itself a pool whose server is away tries again after longer and longer pauses. One that gives up
+early and is asked again has connections a second after the server, however long that was away.
+"""
 
 _NESTED_PATIENCE: Final = 0.1
 """Seconds for which one who has a connection already waits for another one of the pool."""
@@ -41,10 +49,11 @@ class Connections:
         self._pool: ConnectionPool[Connection] | None = None
         self._process = os.getpid()
         self._source = Source()
+        self.reserved: Reserved = Reserved(self.open_one)
 
     @contextmanager
     def use(self, *, is_nested: bool = False) -> Iterator[Connection]:
-        """Give a connection in autocommit mode.
+        """Give a connection in autocommit mode, which was open a moment ago.
 
         Args:
             is_nested: the caller has another one in use. If all threads of a pool's size waited for
@@ -57,7 +66,7 @@ class Connections:
         pool = self._opened()
         began = time.monotonic()
         try:
-            connection = pool.getconn(timeout=_NESTED_PATIENCE if is_nested else None)
+            connection = self._taken(pool, is_nested=is_nested)
         except PoolTimeout as error:
             if not is_nested:
                 raise StoreUnavailableError(self._why_none(began)) from error
@@ -92,6 +101,23 @@ class Connections:
             pool, self._pool = self._pool, None
         if pool is not None and self._process == os.getpid():
             pool.close()
+        self.reserved.close()
+
+    def _taken(self, pool: ConnectionPool[Connection], *, is_nested: bool) -> Connection:
+        limit = self.options.pool_timeout.total_seconds()
+        deadline = time.monotonic() + (_NESTED_PATIENCE if is_nested else limit)
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                connection = pool.getconn(timeout=max(0.0, min(left, _PATIENCE)))
+            except PoolTimeout:
+                if left > _PATIENCE:
+                    continue
+                raise
+            if is_open(connection):
+                return connection
+            connection.close()
+            pool.putconn(connection)  # which replaces it
 
     def _opened(self) -> ConnectionPool[Connection]:
         pool = self._pool
@@ -130,6 +156,7 @@ class Connections:
             max_size=self.options.pool_size,
             timeout=self.options.pool_timeout.total_seconds(),
             max_idle=60,
+            reconnect_timeout=_PATIENCE,
             name=f"sourced-{self.options.schema}",
             open=False,
         )
@@ -138,6 +165,7 @@ class Connections:
 
     def _arguments(self) -> dict[str, Any]:
         arguments = {
+            **KEEPALIVE,
             "application_name": self.options.application_name,
             "connect_timeout": max(1, round(self.options.connect_timeout.total_seconds())),
             **{name: value for name, value in self._parameters.items() if value is not None},
@@ -188,6 +216,37 @@ class Pooled(psycopg.Connection[Row]):
         except psycopg.Error as error:
             source.failed(error)
             raise
+
+
+class Reserved:
+    """A connection that the pool does not give to others: whoever uses it waits for nobody else.
+
+    Args:
+        connect: opens a connection in autocommit mode.
+    """
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._mutex = threading.Lock()
+        self._connection: Connection | None = None
+        self._process = os.getpid()
+
+    @contextmanager
+    def use(self) -> Iterator[Connection]:
+        """Give the connection, one thread at a time; a new one if it was lost."""
+        with self._mutex:
+            if self._process != os.getpid():  # it is the parent's, who goes on using it
+                self._process, self._connection = os.getpid(), None
+            if self._connection is None or not is_open(self._connection):
+                self._connection = self._connect()
+            yield self._connection
+
+    def close(self) -> None:
+        """Let go of the connection; the next use opens another one."""
+        with self._mutex:
+            connection, self._connection = self._connection, None
+            if connection is not None and self._process == os.getpid():
+                connection.close()
 
 
 def _settings(options: Options) -> list[str]:

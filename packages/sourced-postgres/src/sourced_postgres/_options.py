@@ -27,7 +27,7 @@ class Options:
 
     Attributes:
         schema: the schema in which everything lives.
-        pool_size: connections at most, not counting the listener's.
+        pool_size: connections at most, not counting those of the heartbeat and the listener.
         pool_timeout: how long to wait for one of them.
         connect_timeout: how long to wait for the server's answer to a new one.
         statement_timeout: how long a statement may run; None leaves it to the server.

@@ -66,7 +66,7 @@ from sourced_postgres._commit import (
     retry_arguments,
     run_syncs,
 )
-from sourced_postgres._connections import Connection, Connections, TurnedClock, milliseconds
+from sourced_postgres._connections import Connection, Connections, TurnedClock
 from sourced_postgres._hints import Hints, Notifier
 from sourced_postgres._inspect import PostgresInspect
 from sourced_postgres._listener import Listener
@@ -79,6 +79,7 @@ from sourced_postgres._rows import Row, moment, most, plain_array, readable, tex
 from sourced_postgres._schema import Migration
 from sourced_postgres._statements import bound, call
 from sourced_postgres._sync import run_sync
+from sourced_postgres._transact import Statement, begin, finish, repeated, undone
 from sourced_postgres._translate import CallersError, Refusal, translated
 from sourced_postgres._verbs import Verbs, repeats_among
 
@@ -125,6 +126,7 @@ class PostgresStore(Verbs):
         super().__init__(connections.options, connections.name)
         self._connections = connections
         self._schema = connections.options.schema
+        self._limit = connections.options.transaction_limit
         self._clock = clock if clock is not None else SystemClock()
         self._open = OpenTransactions(connections.name)
         self._turned = TurnedClock(self._clock, self._using, bound(self._schema, _TELL))
@@ -340,13 +342,13 @@ class PostgresStore(Verbs):
         chunk = checked_limit(chunk, "chunk")
         named = None if stream_ids is None else listed(stream_ids)
         (keys,) = self._call("begin_reset", [known(group), named, *_operator(by)])
-        for begin in range(0, len(keys), chunk):
-            if begin:
+        for first in range(0, len(keys), chunk):
+            if first:
                 reach("reset.mid")
-            part = keys[begin : begin + chunk]
+            part = keys[first : first + chunk]
             self._call("reset", [group, plain_array(part)])
             self._hint([group])
-            yield ResetProgress(done=begin + len(part), total=len(keys))
+            yield ResetProgress(done=first + len(part), total=len(keys))
 
     # workers
 
@@ -360,9 +362,17 @@ class PostgresStore(Verbs):
         self._low_water.forget()
 
     def heartbeat(self, worker_id: str) -> bool:
-        """See `sourced._store.Store`."""
+        """See `sourced._store.Store`.
+
+        On a connection of its own: it must not wait until a long sync leaves one.
+        """
         reach("heartbeat.lost")
-        return bool(self._call("heartbeat", [worker_id])[0])
+        statement = call(self._schema, "heartbeat", 1)
+        with translated(self._name):
+            self._turned.tell()
+            with self._connections.reserved.use() as connection:
+                row = connection.execute(statement, [worker_id]).fetchone()
+        return row is not None and bool(row[0])
 
     def leave(self, worker_id: str) -> None:
         """See `sourced._store.Store`."""
@@ -461,7 +471,7 @@ class PostgresStore(Verbs):
         try:
             with translated(self._name):
                 if has_sync or is_armed():
-                    row = self._commit_with_syncs(worker_id, streams, sync)
+                    row = repeated(lambda: self._commit_with_syncs(worker_id, streams, sync))
                 else:
                     row = self._commit_at_once(worker_id, streams)
         except Refusal as refusal:
@@ -477,20 +487,22 @@ class PostgresStore(Verbs):
         limit if its process is frozen meanwhile (T66).
         """
         streams = [StreamCommit(claim=claim)]
+        names = text_array([claim.stream_id])
+        lock = call(self._schema, "lock_streams", 2), [names, plain_array([0])]
         try:
-            with translated(self._name), self._writing(is_open=False) as connection:
-                try:
-                    self._begin(connection, claim.worker, streams, lock=True)
-                    reach("commit.locked")
-                    decided = self._decided(connection, claim, decide)
-                    if decided is None:
-                        connection.rollback()
-                        return None
-                    streams = [decided]
-                    row = self._finished(connection, claim.worker, streams, None)
-                except BaseException:
-                    _roll_back(connection)
-                    raise
+            with (
+                translated(self._name),
+                self._writing(is_open=False) as connection,
+                undone(connection),
+            ):
+                begin(connection, self._limit, lock, self._check(claim.worker, streams))
+                reach("commit.locked")
+                decided = self._decided(connection, claim, decide)
+                if decided is None:
+                    connection.rollback()
+                    return None
+                streams = [decided]
+                row = self._finished(connection, claim.worker, streams, None)
         except Refusal as refusal:
             raise self._refused(refusal, streams) from refusal
         return self._committed_of(streams, row)
@@ -537,35 +549,13 @@ class PostgresStore(Verbs):
         streams: Sequence[StreamCommit],
         sync: Callable[[Connection], None] | None,
     ) -> Row:
-        with self._writing(is_open=False) as connection:
-            try:
-                self._begin(connection, worker_id, streams)
-                return self._finished(connection, worker_id, streams, sync)
-            except BaseException:
-                _roll_back(connection)
-                raise
+        with self._writing(is_open=False) as connection, undone(connection):
+            begin(connection, self._limit, self._check(worker_id, streams))
+            return self._finished(connection, worker_id, streams, sync)
 
-    def _begin(
-        self,
-        connection: Connection,
-        worker_id: str,
-        streams: Sequence[StreamCommit],
-        *,
-        lock: bool = False,
-    ) -> None:
-        """Begin, set how long the caller may idle, and look at the claims: in one round trip."""
-        limit = str(milliseconds(self._options.transaction_limit))
-        with connection.pipeline():
-            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            connection.execute(
-                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [limit]
-            )
-            if lock:
-                names = text_array([one.claim.stream_id for one in streams])
-                counts = plain_array([0 for _ in streams])
-                connection.execute(call(self._schema, "lock_streams", 2), [names, counts])
-            check = call(self._schema, "check_claims", 5)
-            connection.execute(check, claim_arguments(worker_id, streams))
+    def _check(self, worker_id: str, streams: Sequence[StreamCommit]) -> Statement:
+        """Return the statement that looks at the claims, before anything is done for them."""
+        return call(self._schema, "check_claims", 5), claim_arguments(worker_id, streams)
 
     def _finished(
         self,
@@ -579,7 +569,8 @@ class PostgresStore(Verbs):
             run_syncs(connection, streams, sync)
         reach("commit.after_sync")
         arguments = commit_arguments(worker_id, streams)
-        return _finish(connection, call(self._schema, "commit", len(arguments), _KEPT), arguments)
+        statement = call(self._schema, "commit", len(arguments), _KEPT)
+        return finish(connection, (statement, arguments), halt="commit.before_commit")
 
     def _refused(self, refusal: Refusal, streams: Sequence[StreamCommit]) -> Exception:
         """Name every stream of a batch that was refused."""
@@ -753,6 +744,23 @@ class PostgresStore(Verbs):
     def _using(self) -> AbstractContextManager[Connection]:
         return self._connections.use(is_nested=self._open.is_here)
 
+    def _write_unit(
+        self, sync: Callable[[Connection], None] | None, statement: bytes, arguments: Sequence[Any]
+    ) -> Row:
+        if sync is None and not is_armed():
+            return super()._write_unit(sync, statement, arguments)
+
+        def once() -> Row:
+            with self._writing(is_open=False) as connection, undone(connection):
+                begin(connection, self._limit)
+                if sync is not None:
+                    with self._syncing():
+                        run_sync(connection, sync)
+                verb = (statement, arguments)
+                return finish(connection, verb, halt="handle_now.before_commit")
+
+        return repeated(once)
+
     @contextmanager
     def _transaction(self, connection: Connection) -> Iterator[CallersTransaction]:
         transaction = CallersTransaction(connection, self._options, self._name, self._turned.tell)
@@ -793,26 +801,6 @@ class PostgresStore(Verbs):
 _TELL: Final = """
 INSERT INTO {s}.clock (shows) VALUES (%s) ON CONFLICT (is_only) DO UPDATE SET shows = excluded.shows
 """
-
-
-def _finish(connection: Connection, statement: bytes, arguments: Sequence[Any]) -> Row:
-    """Send the verb and its COMMIT together; apart only where a test halts between them."""
-    if is_armed():
-        row = connection.execute(statement, arguments).fetchone()
-        reach("commit.before_commit")
-        connection.execute("COMMIT")
-    else:
-        with connection.pipeline():
-            cursor = connection.execute(statement, arguments)
-            connection.execute("COMMIT")
-        row = cursor.fetchone()
-    assert row is not None
-    return row
-
-
-def _roll_back(connection: Connection) -> None:
-    if not connection.closed:
-        connection.rollback()
 
 
 def _claimed(row: Row, group: str, worker_id: str) -> Claim:

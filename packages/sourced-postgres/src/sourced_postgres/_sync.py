@@ -2,36 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Final
 
+import psycopg
 from psycopg.pq import TransactionStatus
 
 from sourced.errors import UsageError
 from sourced_postgres._connections import Connection
-from sourced_postgres._translate import CallersError
+from sourced_postgres._liveness import ending_of
+from sourced_postgres._translate import TRY_AGAIN, CallersError
 
 __all__ = ["run_sync"]
+
+_STOOD_STILL: Final = "25P03"
 
 
 def run_sync(connection: Connection, sync: Callable[[Connection], None]) -> None:
     """Let the caller write in this transaction.
 
+    A lost connection and a deadlock are trouble of the database, whatever the caller's code makes
+    of them: nobody's failure, and no attempt of the message in hand.
+
     Raises:
-        CallersError: carries what it raised.
-        UsageError: it ended the transaction, or hid that a statement of its failed.
+        CallersError: carries what it raised; or that it ended the transaction, hid that a statement
+            of its failed, or stood still until the server ended the transaction.
+        psycopg.Error: trouble of the database.
     """
     try:
         sync(connection)
     except Exception as error:
-        raise CallersError(error) from error
+        raise (_trouble_in(connection, error) or CallersError(error)) from error
+    ended = ending_of(connection)
+    if ended is not None and (trouble := _trouble_in(connection, ended)) is not None:
+        raise trouble from ended
+    problem = _problem_with(connection)
+    if problem:
+        raise CallersError(UsageError(problem))
+
+
+def _trouble_in(connection: Connection, error: BaseException) -> Exception | None:
+    """Return what befell the transaction, if the error is only what came of it."""
+    for one in _with_causes(error):
+        if not isinstance(one, psycopg.Error):
+            continue
+        if one.sqlstate == _STOOD_STILL:
+            return CallersError(
+                UsageError(
+                    "a sync did nothing with its connection until the server ended the "
+                    "transaction: let it only write, or raise transaction_limit"
+                )
+            )
+        if one.sqlstate in TRY_AGAIN:
+            return type(one)(str(one))
+    if connection.broken:
+        return psycopg.OperationalError(f"the connection was lost while a sync ran ({error})")
+    return None
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [cause for cause in (one.__context__, one.__cause__) if cause is not None]
+
+
+def _problem_with(connection: Connection) -> str:
     status = connection.info.transaction_status
     if status == TransactionStatus.INERROR:
-        raise UsageError(
+        return (
             "a statement of a sync failed and the sync went on; wrap what may fail in "
             "`with connection.transaction():`, or let the error out"
         )
     if status != TransactionStatus.INTRANS:
-        raise UsageError(
-            "a sync committed or rolled back the connection it was given; leave that to the store, "
-            "which commits its rows together with the events"
+        return (
+            "a sync committed, rolled back or closed the connection it was given; leave that to "
+            "the store, which commits its rows together with the events"
         )
+    return ""

@@ -32,7 +32,7 @@ from sourced.errors import (
     UsageError,
 )
 
-__all__ = ["CallersError", "Refusal", "detail_of", "translate", "translated"]
+__all__ = ["TRY_AGAIN", "CallersError", "Refusal", "detail_of", "translate", "translated"]
 
 CONCURRENCY: Final = "SR001"
 REFUSED: Final = "SR002"
@@ -42,6 +42,9 @@ OBSTACLE: Final = "SR005"
 DISORDER: Final = "SR006"
 REGISTRATION: Final = "SR007"
 NOT_FOUND: Final = "SR008"
+
+TRY_AGAIN: Final = {"40P01", "40001"}
+"""A deadlock, and what PostgreSQL calls a serialization failure: the same may work next time."""
 
 _UNIQUE_VIOLATION: Final = "23505"
 _ID_KEYS: Final = {"messages_id_key", "schedule_message_id_key"}
@@ -75,12 +78,12 @@ def translated(name: str) -> Iterator[None]:
         yield
     except CallersError as carrier:
         raise carrier.error from carrier.error.__cause__
-    except psycopg.Error as error:
-        raise translate(error, name) from error
-    except PoolClosed as error:
+    except PoolClosed as error:  # an OperationalError, too
         raise StoreUnavailableError(
             f"the connections to {name} were closed meanwhile; try again"
         ) from error
+    except psycopg.Error as error:
+        raise translate(error, name) from error
     except UnicodeEncodeError as error:
         raise UsageError(f"a text cannot be stored in UTF-8: {error.reason}") from error
 
@@ -167,7 +170,7 @@ def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
             f"{name} did not answer in time ({text}): raise statement_timeout, or see what the "
             "server is busy with"
         )
-    if state in {"55P03", "40P01"}:
+    if state in {"55P03", *TRY_AGAIN}:
         return StoreUnavailableError(
             f"another transaction stood in the way in {name} ({text}): try again, or end it"
         )

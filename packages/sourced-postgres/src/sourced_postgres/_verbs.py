@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
@@ -85,18 +85,11 @@ class Verbs:
         check_sizes(outputs, self._options.max_message_bytes)
         arguments = unit_arguments(work)
         statement = call(self._options.schema, "handle_now", len(arguments), WRITTEN)
-        is_open = work.sync is not None or is_armed()
         try:
-            with translated(self._name), self._writing(is_open=is_open) as connection:
-                if work.sync is not None:
-                    with self._syncing():
-                        run_sync(connection, work.sync)
-                row = connection.execute(statement, arguments).fetchone()
-                if is_open:
-                    reach("handle_now.before_commit")
+            with translated(self._name):
+                row = self._write_unit(work.sync, statement, arguments)
         except Refusal as refusal:
             raise self._repeat_among(outputs) from refusal
-        assert row is not None
         return self._appended(work.messages, row)
 
     def read_stream(
@@ -147,6 +140,18 @@ class Verbs:
             row = connection.execute(statement, arguments).fetchone()
             if is_open:
                 reach(halt)
+        assert row is not None
+        return row
+
+    def _write_unit(
+        self, sync: Callable[[Connection], None] | None, statement: bytes, arguments: Sequence[Any]
+    ) -> Row:
+        """Run a unit's sync and write it, in one transaction."""
+        with self._writing(is_open=sync is not None) as connection:
+            if sync is not None:
+                with self._syncing():
+                    run_sync(connection, sync)
+            row = connection.execute(statement, arguments).fetchone()
         assert row is not None
         return row
 
