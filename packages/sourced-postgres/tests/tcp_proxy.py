@@ -26,7 +26,12 @@ _PIECE = 65536
 
 
 class Link:
-    """One connection of a client's, and the one to the server that was opened for it."""
+    """One connection of a client's, and the one to the server that was opened for it.
+
+    Attributes:
+        port: of the connection to the server, by which the server knows it.
+        last_request: what the client last sent until it waited.
+    """
 
     def __init__(self, client: socket.socket, server: socket.socket, proxy: Proxy) -> None:
         self._client, self._server, self._proxy = client, server, proxy
@@ -34,6 +39,7 @@ class Link:
         self._flows = threading.Event()
         self._flows.set()
         self._asked = False
+        self.last_request = b""
 
     def start(self) -> None:
         """Begin to pass on what comes."""
@@ -67,6 +73,7 @@ class Link:
         with self._ending():
             while piece := self._client.recv(_PIECE):
                 self._flows.wait()
+                self.last_request = piece if not self._asked else self.last_request + piece
                 self._asked = True
                 self._server.sendall(piece)
 

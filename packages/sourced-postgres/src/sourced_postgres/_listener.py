@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, LiteralString
 
 from psycopg import sql
 
 from sourced_postgres._connections import Connection
+from sourced_postgres._liveness import limited
 from sourced_postgres._pooler import keeps_its_session
 from sourced_postgres._statements import bound
 
@@ -23,9 +25,10 @@ class Listener:
     """Hears NOTIFY on the schema's channel; starts with the first subscriber.
 
     A notification is the sender's token and the keys of groups, or `*` for all of them. One's own
-    are passed over: subscribers of the store that wrote were called already. After every
-    (re)connection all groups are hinted once, for what was missed. Behind a pooler that hands out
-    single transactions nothing can be heard: that is said once, and the thread ends.
+    are passed over: subscribers of the store that wrote were called already. A connection over
+    which nothing comes may be dead, so after a while of silence the server is asked for an answer.
+    After every reconnection all groups are hinted once, for what was missed. Behind a pooler that
+    hands out single transactions nothing can be heard: that is said once, and the thread ends.
 
     Args:
         connect: opens a connection in autocommit mode.
@@ -36,6 +39,12 @@ class Listener:
 
     WAIT: Final = 1.0
     """Seconds for which notifications are awaited before the thread looks whether it should end."""
+
+    PROBE: Final = 10.0
+    """Seconds of silence after which the server is asked whether it is there."""
+
+    ANSWER: Final = 5.0
+    """Seconds for which any answer is awaited; then the connection is given up."""
 
     LONGEST: Final = 5.0
     """Seconds between two attempts to connect, at most."""
@@ -80,22 +89,37 @@ class Listener:
             thread.join(timeout=self.WAIT * 5)
 
     def _run(self, ended: threading.Event, listening: threading.Event) -> None:
-        pause, is_first = 0.1, True
+        pause, is_first, is_lost = 0.1, True, False
         while not ended.is_set():
             try:
                 with self._connect() as connection:
-                    if not keeps_its_session(connection, self._connect):
+                    if not self._can_hear(connection):
                         self._give_up()
                         listening.set()
                         return
-                    self._listen(connection, ended, listening, is_first=is_first)
-                pause = 0.1
+                    self._begin(connection)
+                    if is_lost:
+                        _log.warning("listening for hints again")
+                    pause, is_lost = 0.1, False
+                    listening.set()
+                    if not is_first:
+                        self._give(self._names(connection, "*"))
+                    self._hear(connection, ended)
             except Exception as error:  # noqa: BLE001 - it reconnects whatever cut it off
-                _log.info("listening stopped (%s); trying again", type(error).__name__)
+                if not is_lost:
+                    _log.warning(
+                        "no longer listening for hints (%s); polling finds the work meanwhile",
+                        type(error).__name__,
+                    )
+                is_lost = True
                 listening.set()
                 ended.wait(random.uniform(pause / 2, pause))
                 pause = min(pause * 2, self.LONGEST)
             is_first = False
+
+    def _can_hear(self, connection: Connection) -> bool:
+        with limited(connection, self.ANSWER):
+            return keeps_its_session(connection, self._connect)
 
     def _give_up(self) -> None:
         self._is_deaf = True
@@ -105,28 +129,30 @@ class Listener:
             self._schema,
         )
 
-    def _listen(
-        self,
-        connection: Connection,
-        ended: threading.Event,
-        listening: threading.Event,
-        *,
-        is_first: bool,
-    ) -> None:
-        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._schema)))
-        listening.set()
-        if not is_first:
-            self._give(self._names(connection, "*"))
+    def _begin(self, connection: Connection) -> None:
+        with limited(connection, self.ANSWER):
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._schema)))
+
+    def _hear(self, connection: Connection, ended: threading.Event) -> None:
+        """Pass hints on until told to end; an error if the server falls silent."""
+        answered_at = time.monotonic()
         while not ended.is_set():
             heard = {n.payload for n in connection.notifies(timeout=self.WAIT, stop_after=1)}
             for payload in heard:
                 token, _, keys = payload.partition(" ")
                 if token != self._token:
                     self._give(self._names(connection, keys))
+            if heard:
+                answered_at = time.monotonic()
+            elif time.monotonic() - answered_at >= self.PROBE:
+                with limited(connection, self.ANSWER):
+                    connection.execute("")
+                answered_at = time.monotonic()
 
     def _names(self, connection: Connection, keys: str) -> frozenset[str]:
         wanted = None if keys == "*" else "{" + keys.replace(" ", ",") + "}"
-        rows = connection.execute(bound(self._schema, _NAMES), [wanted]).fetchall()
+        with limited(connection, self.ANSWER):
+            rows = connection.execute(bound(self._schema, _NAMES), [wanted]).fetchall()
         return frozenset(name for (name,) in rows)
 
 
