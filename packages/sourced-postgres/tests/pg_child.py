@@ -13,7 +13,16 @@ from datetime import timedelta
 from typing import Any
 
 from sourced._records import ScheduledMessage
-from sourced._store import Claim, Pending, ReadLimits, Retry, StreamCommit, UnitOfWork, WorkerInfo
+from sourced._store import (
+    Claim,
+    Pending,
+    ReadLimits,
+    Retry,
+    Store,
+    StreamCommit,
+    UnitOfWork,
+    WorkerInfo,
+)
 from sourced.errors import ClaimLostError, CommitRefusedError, StoreUnavailableError
 from sourced_postgres import PostgresStore, _store, open_store
 from sourced_testing.conformance._given import message
@@ -21,9 +30,7 @@ from sourced_testing.conformance._given import message
 _store.FILL_CHUNK = 10  # type: ignore[misc]  # several chunks without many streams
 
 
-def handle(
-    store: PostgresStore, worker: str, group: str = "G", max_streams: int = 50
-) -> dict[str, Any]:
+def handle(store: Store, worker: str, group: str = "G", max_streams: int = 50) -> dict[str, Any]:
     """Handle what is ready; each message adds a row, and to a total that all streams have."""
     done: dict[str, Any] = {"handled": 0, "refused": []}
     while claims := store.claim(group, worker, max_streams=max_streams):

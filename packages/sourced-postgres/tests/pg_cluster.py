@@ -93,6 +93,13 @@ class Cluster:
             process.send_signal(_SIGNALS[how])
             process.wait(_PATIENCE)
 
+    def crash(self, frozen: int) -> None:
+        """Stop it as if it had crashed, though one of its processes is frozen."""
+        assert self._process is not None
+        self._process.send_signal(_SIGNALS["immediate"])
+        os.kill(frozen, signal.SIGKILL)
+        self.stop("immediate")
+
     def restart(self, how: Stop = "fast", **settings: str) -> None:
         """Stop it and start it again."""
         self.stop(how)
