@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +18,7 @@ from sourced import App, Command, Reactor, Settings, on
 from sourced._faults import injected
 from sourced._pace import Pace
 from sourced._session import Session
+from sourced._store import Claim
 from sourced.errors import StoreUnavailableError, UnknownGroupError, UsageError
 from sourced.runtime import Ended, Supervisor
 from sourced.runtime._queue import WorkQueue
@@ -246,6 +247,37 @@ def test_a_store_that_goes_away_ends_no_thread_and_is_logged_once(
 
     assert recorder.seen == ["patient"]
     assert len(told) == 1
+
+
+def test_what_could_not_be_given_back_comes_free_though_the_worker_lives(
+    app_on: AppFactory, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T56. The round itself went well: it handled one stream, and had no time for another."""
+
+    class Slow(Recorder, group="Slow"):
+        @on
+        def note(self, message: Note) -> None:
+            clock.advance(0.1)
+            super().note(message)
+
+    slow = Slow()
+    app = app_on(slow, settings=replace(OFTEN, batch_budget=timedelta(milliseconds=50)))
+    for n in range(4):
+        app.dispatch(Note(text=str(n)), to=f"s-{n}")
+    release, cut = app.store.release, list[Sequence[Claim]]()
+
+    def lose(claims: Sequence[Claim]) -> int:
+        monkeypatch.setattr(app.store, "release", release)
+        cut.append(claims)
+        raise StoreUnavailableError("gone fishing")
+
+    monkeypatch.setattr(app.store, "release", lose)
+    with running(Supervisor(app, threads=1)):
+        slow.wait_for(4)
+
+    assert sorted(slow.seen) == ["0", "1", "2", "3"]
+    assert len(cut) == 1
+    assert left_behind(app) == (0, 0)
 
 
 class LoudError(BaseException):

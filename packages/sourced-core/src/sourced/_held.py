@@ -14,11 +14,17 @@ __all__ = ["Held"]
 
 
 class Held:
-    """Claims by stream, and the ways out of them."""
+    """Claims by stream, and the ways out of them.
+
+    Attributes:
+        is_in_doubt: claims could not be given back; the store keeps them for as long as the worker
+            lives.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._claims: dict[str, Claim] = {}
+        self.is_in_doubt = False
 
     def __contains__(self, stream_id: str) -> bool:
         return stream_id in self._claims
@@ -69,7 +75,7 @@ class Held:
         self.give_up(stream_id, Retry(after=after, counts=False))
 
     def give_back(self, stream_ids: Iterable[str] | None = None) -> None:
-        """Release what is held, or these of it, untouched; what cannot be comes by its lease."""
+        """Release what is held, or these of it, untouched; what cannot be is in doubt."""
         given = list(self._claims if stream_ids is None else stream_ids)
         claims = [self._claims.pop(stream_id) for stream_id in given]
         if not claims:
@@ -77,4 +83,5 @@ class Held:
         try:
             self._store.release(claims)
         except Exception:  # noqa: BLE001 - the error that ended the round must not be hidden
-            logger.warning("could not release %d claims; their lease will", len(claims))
+            self.is_in_doubt = True
+            logger.warning("could not release %d claims; they end with the worker", len(claims))

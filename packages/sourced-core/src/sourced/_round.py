@@ -66,6 +66,11 @@ class Round:
             stopping=stopping,
         )
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the worker may hold a claim that it does not know of."""
+        return self._held.is_in_doubt
+
     def run(
         self, *, max_streams: int | None = None, stream_ids: Sequence[str] | None = None
     ) -> Tally:

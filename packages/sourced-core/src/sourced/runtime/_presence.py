@@ -2,8 +2,9 @@
 
 A worker that lives keeps its claims. So a claim of which the process does not know (its answer was
 lost with the connection, or it could not be given back) would be kept for as long as the process
-lives. After a round that failed, later rounds therefore claim as another worker, and the former
-one leaves, which frees what it still holds, once the last round that began under it has ended.
+lives. After a round that leaves doubt, later rounds therefore claim as another worker, and the
+former one leaves, which frees what it still holds, once the last round that began under it has
+ended.
 """
 
 from __future__ import annotations

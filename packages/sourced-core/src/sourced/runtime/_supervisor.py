@@ -282,7 +282,7 @@ class Supervisor:
                 presence.end(session, in_doubt=True)
             else:
                 self._troubles.worked(f"group {group}")
-                presence.end(session)
+                presence.end(session, in_doubt=round_.is_in_doubt)
 
     def _run(self, round_: Round, group: str, pace: Pace) -> None:
         asked, began = pace.streams, time.monotonic()
