@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -20,16 +21,26 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.integration)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("sqlite", marks=pytest.mark.integration),
+        pytest.param("postgresql", marks=pytest.mark.integration),
+    ]
+)
 def app_on(
     request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path
 ) -> Iterator[AppFactory]:
     """Make apps over one store, `app_on(Cart, Listings)`; several are like several processes."""
     opened: list[App] = []
-    memory = MemoryStore(clock=clock)
+    store: MemoryStore | str = MemoryStore(clock=clock)
+    if request.param == "sqlite":
+        store = f"sqlite:///{tmp_path / 'test.db'}"
+    elif request.param == "postgresql":
+        url: str = request.getfixturevalue("sourced_postgres")
+        store = f"{url}{'&' if '?' in url else '?'}schema=t{uuid4().hex[:12]}"
 
     def make(*reactors: object, settings: Settings | None = None) -> App:
-        store = memory if request.param == "memory" else f"sqlite:///{tmp_path / 'test.db'}"
         app = App(store, clock=clock, settings=settings)
         opened.append(app)
         app.register(*reactors)
@@ -39,3 +50,6 @@ def app_on(
     yield make
     for app in opened:
         app.close()
+    if request.param == "postgresql" and opened:
+        opened[0].store.uninstall()
+        opened[0].close()

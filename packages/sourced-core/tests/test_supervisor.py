@@ -257,11 +257,11 @@ def test_what_could_not_be_given_back_comes_free_though_the_worker_lives(
     class Slow(Recorder, group="Slow"):
         @on
         def note(self, message: Note) -> None:
-            clock.advance(0.1)
+            clock.advance(3)
             super().note(message)
 
     slow = Slow()
-    app = app_on(slow, settings=replace(OFTEN, batch_budget=timedelta(milliseconds=50)))
+    app = app_on(slow, settings=replace(OFTEN, batch_budget=timedelta(seconds=2)))
     for n in range(4):
         app.dispatch(Note(text=str(n)), to=f"s-{n}")
     release, cut = app.store.release, list[Sequence[Claim]]()
