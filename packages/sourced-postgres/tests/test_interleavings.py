@@ -210,6 +210,39 @@ def test_a_release_waits_for_whoever_looks_at_its_claim(
     assert given.drained() == [("a", 1)]
 
 
+@pytest.mark.parametrize("how", ["leave", "release"])
+def test_who_waits_for_one_claim_while_giving_back_several_holds_up_no_append(
+    store: PostgresStore,
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    schema: str,
+    how: str,
+) -> None:
+    """I8: all are locked before any is changed, and a fan-out waits for what is changed only."""
+    given.group("G")
+    given.group("H")
+    given.appended("a")
+    worker = given.worker()
+    claims = [claim for group in ("G", "H") for claim in store.claim(group, worker)]
+    hold = sql.SQL('SELECT FROM {} WHERE "group" = 2 FOR NO KEY UPDATE').format(
+        sql.Identifier(schema, "deliveries")
+    )
+
+    own.execute(hold)
+    giving = Running(lambda: late.leave(worker) if how == "leave" else late.release(claims))
+    giving.start()
+    await_waiting(observer)
+    appending = Running(lambda: store.append([message("a")]))
+    appending.start()
+    assert appending.outcome().value.groups == frozenset()
+    own.commit()
+
+    assert giving.outcome().error is None
+    assert [row.state for row in store.inspect.deliveries()] == ["ready", "ready"]
+
+
 def test_two_writers_of_the_same_streams_in_opposite_order_never_deadlock(
     store: PostgresStore, other_store: PostgresStore, given: Given
 ) -> None:
@@ -373,6 +406,34 @@ def test_a_registration_that_cannot_get_through_names_who_is_in_the_way(
 
     assert store.inspect.groups() == ()
     assert store.register("G", ["added"]).created
+
+
+def test_a_delivery_that_moves_on_waits_for_an_append_and_sees_its_message(
+    store: PostgresStore,
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    schema: str,
+) -> None:
+    """I2: the append saw the delivery and made no other."""
+    given.group("G", "added", "removed")
+    given.appended("a", "removed")
+    unsubscribe = sql.SQL("SELECT {}('G', '{{removed}}', '', '', '')").format(
+        sql.Identifier(schema, "unsubscribe")
+    )
+    (key,) = own.execute(unsubscribe).fetchone() or (0,)
+    own.commit()
+
+    with standing(lambda: store.append([message("a")]), "append.before_commit") as appending:
+        moving = Running(lambda: late._move_on(key))
+        moving.start()
+        await_waiting(observer)
+        assert appending.outcome().value.groups == frozenset()
+
+    assert moving.outcome().value
+    assert given.row().next_seq == 2
+    assert given.drained() == [("a", 2)]
 
 
 # --- renaming -------------------------------------------------------------------------------------
