@@ -93,7 +93,8 @@ class Connections:
 
     def open_one(self, **more: Any) -> Connection:
         """Open a connection beside the pool, in autocommit mode."""
-        return psycopg.connect(**{**self._arguments(), **more})
+        arguments = {**self._arguments(), **more}
+        return _connected(lambda: psycopg.connect(**arguments))
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
@@ -211,11 +212,25 @@ class Pooled(psycopg.Connection[Row]):
         source: Source = arguments.pop("source")
         if (first := source.take_first()) is not None:
             return first
+        connect = super().connect
         try:
-            return super().connect(conninfo, **arguments)
+            return _connected(lambda: connect(conninfo, **arguments))
         except psycopg.Error as error:
             source.failed(error)
             raise
+
+
+def _connected(connect: Callable[[], Connection]) -> Connection:
+    """Return a new connection.
+
+    The driver's error has all parameters of the connection in its attributes, the password among
+    them, and whoever prints those would show it: so another one is raised, that has its text only.
+    """
+    try:
+        return connect()
+    except psycopg.Error as error:
+        failure = type(error)(str(error).strip())
+    raise failure
 
 
 class Reserved:

@@ -28,20 +28,22 @@ __all__ = ["Statement", "begin", "finish", "repeated", "undone"]
 T = TypeVar("T")
 Statement: TypeAlias = tuple[bytes, Sequence[Any]]
 
+_LIMIT: Final = b"SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
+
 ATTEMPTS: Final = 5
 """How often a transaction is begun that falls victim to deadlocks."""
 
 
 def begin(connection: Connection, limit: timedelta, *first: Statement) -> None:
-    """Begin, set how long the transaction may stand still, and run statements: one round trip."""
-    with connection.pipeline():
-        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        connection.execute(
-            "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
-            [str(milliseconds(limit))],
-        )
-        for statement, arguments in first:
-            connection.execute(statement, arguments)
+    """Begin, set how long the transaction may stand still, and run statements: one round trip.
+
+    As one simple query: behind a pipeline the driver asks the server to flush, and a server that
+    was sent anything more than the end of a command does not count for how long it idles.
+    """
+    statements = [b"BEGIN ISOLATION LEVEL READ COMMITTED", _LIMIT, *(each[0] for each in first)]
+    arguments = [str(milliseconds(limit)), *(value for each in first for value in each[1])]
+    with psycopg.ClientCursor(connection) as cursor:
+        cursor.execute(b"; ".join(statements), arguments)
 
 
 def finish(connection: Connection, last: Statement, *, halt: str) -> Row:

@@ -46,6 +46,7 @@ def test_connections_come_back_soon_after_the_server_however_long_it_was_away(
     caplog.set_level(logging.WARNING, logger="psycopg.pool")
     monkeypatch.setattr(_connections, "_PATIENCE", 0.1)
     store.close()
+    store.append([message("a")])  # by a new pool
     cluster.stop()
     waiting = Running(lambda: store.append([message("a")]))
     try:
