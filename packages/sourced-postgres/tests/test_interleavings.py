@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from sourced._faults import injected
-from sourced._store import ExpectedSeq, ReadLimits, StreamCommit, UnlessSince
+from sourced._store import ExpectedSeq, Keep, ReadLimits, StreamCommit, UnlessSince
 from sourced.errors import (
     ClaimLostError,
     CommitRefusedError,
@@ -241,6 +241,28 @@ def test_who_waits_for_one_claim_while_giving_back_several_holds_up_no_append(
 
     assert giving.outcome().error is None
     assert [row.state for row in store.inspect.deliveries()] == ["ready", "ready"]
+
+
+def test_a_claim_that_is_lost_while_it_is_decided_on_is_not_kept(
+    store: PostgresStore, late: PostgresStore, given: Given
+) -> None:
+    """I3: the reaper needs no stream, so the stream's lock does not keep a claim."""
+    given.group("G", "add")
+    given.appended("a", "add", "add")
+    claim = given.claimed()
+    given.clock.advance(60)
+    kept = StreamCommit(claim=claim, ack_seq=1, then=Keep(), append=(message("a"),))
+
+    deciding_on = partial(store.commit_locked, claim, lambda _transaction: kept)
+    with standing(deciding_on, "commit.locked") as deciding:
+        assert late.reap(LEASE) == 1
+        (others,) = late.claim("G", given.worker())
+        refused = deciding.outcome().error
+
+    assert isinstance(refused, CommitRefusedError)
+    assert isinstance(refused.failures["a"], ClaimLostError)
+    assert given.acked(others, 2).messages == ()
+    assert [one.type for one in given.stream()] == ["add", "add"]
 
 
 def test_two_writers_of_the_same_streams_in_opposite_order_never_deadlock(
