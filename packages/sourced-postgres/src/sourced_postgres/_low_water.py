@@ -10,8 +10,8 @@ with three exceptions, and for these everything is looked at once a second, and 
 process gave something back: a claim given back untouched keeps its place in the queue; so does what
 a group had ready when it was stopped; and a caller's transaction may commit long after it appended.
 
-A claim that finds nothing after one that found something looks at everything before it says so, and
-so does the first claim of every worker.
+A claim that got less than it asked for is followed by one that looks at everything, so that nothing
+is said to be left only when nothing is; so is the first claim of every worker.
 """
 
 from __future__ import annotations
@@ -46,45 +46,40 @@ class _Mark:
     Attributes:
         since: nothing that was seen to be ready has been so for longer.
         looked_at: when everything was looked at, by the process's clock.
-        is_drained: that look found nothing.
     """
 
     since: datetime
     looked_at: float
-    is_drained: bool
 
 
 class LowWater:
     """The marks of all groups of one process; any thread may use it.
 
     Args:
-        now: the time by the database's clock, which stamps `ready_at`.
         monotonic: the process's clock, in seconds.
     """
 
-    def __init__(
-        self, now: Callable[[], datetime], monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._now = now
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._marks: dict[str, _Mark] = {}
+        self._unsure: set[str] = set()
         self._forgotten = 0
         self._mutex = threading.Lock()
 
-    def claim(self, group: str, look: Look) -> list[Row]:
-        """Claim by as short a look as will do."""
-        mark, forgotten = self._marks.get(group), self._forgotten
-        if mark is not None and self._monotonic() - mark.looked_at < _FULL_LOOK:
-            rows = look(mark.since)
-            if rows or mark.is_drained:
-                if rows:
-                    since = max(mark.since, _since(rows))
-                    self._remember(group, forgotten, _Mark(since, mark.looked_at, False))
-                return rows
-        since, looked_at = mark.since if mark else self._now() - _IN_FLIGHT, self._monotonic()
-        rows = look(None)
-        found = _Mark(_since(rows) if rows else since, looked_at, not rows)
-        self._remember(group, forgotten, found)
+    def claim(self, group: str, most: int, look: Look) -> list[Row]:
+        """Claim at most so many by as short a look as will do."""
+        mark, forgotten, now = self._marks.get(group), self._forgotten, self._monotonic()
+        if mark is None or group in self._unsure or now - mark.looked_at >= _FULL_LOOK:
+            rows = look(None)
+            known = _Mark(mark.since, now) if mark is not None else None
+            self._remember(group, forgotten, _Mark(_since(rows), now) if rows else known)
+            self._doubt(group, 0 < len(rows) < most)
+            return rows
+        rows = look(mark.since)
+        if rows:
+            since = max(mark.since, _since(rows))
+            self._remember(group, forgotten, _Mark(since, mark.looked_at))
+        self._doubt(group, 0 < len(rows) < most)
         return rows
 
     def forget(self, groups: Iterable[str] | None = None) -> None:
@@ -97,10 +92,15 @@ class LowWater:
                 for group in groups:
                     self._marks.pop(group, None)
 
-    def _remember(self, group: str, forgotten: int, mark: _Mark) -> None:
+    def _remember(self, group: str, forgotten: int, mark: _Mark | None) -> None:
         with self._mutex:
-            if forgotten == self._forgotten:  # else something was given back meanwhile
+            if mark is not None and forgotten == self._forgotten:  # else something was given back
                 self._marks[group] = mark
+
+    def _doubt(self, group: str, is_unsure: bool) -> None:
+        """Note whether the next claim has to look at everything before it finds nothing."""
+        with self._mutex:
+            (self._unsure.add if is_unsure else self._unsure.discard)(group)
 
 
 def _since(rows: Sequence[Row]) -> datetime:

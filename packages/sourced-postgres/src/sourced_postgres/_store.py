@@ -130,7 +130,7 @@ class PostgresStore(Verbs):
         self._clock = clock if clock is not None else SystemClock()
         self._open = OpenTransactions(connections.name)
         self._turned = TurnedClock(self._clock, self._using, bound(self._schema, _TELL))
-        self._low_water = LowWater(self.now)
+        self._low_water = LowWater()
         self._hints = Hints()
         self._token = secrets.token_hex(4)
         self._notifier = Notifier(self._notify)
@@ -426,7 +426,7 @@ class PostgresStore(Verbs):
             with translated(self._name), self._writing(is_open=False) as connection:
                 return connection.execute(statement, arguments).fetchall()
 
-        rows = self._low_water.claim(group, look) if named is None else look(None)
+        rows = self._low_water.claim(group, max_streams, look) if named is None else look(None)
         if rows:
             reach("claim.after")
         return [_claimed(row, group, worker_id) for row in rows]
