@@ -62,7 +62,7 @@ def shop(store: str, first_run: object) -> Shop:
 
 
 def failed_checks(shop: Shop) -> list[str]:
-    with COMMANDS.open() as lines:
+    with COMMANDS.open("rb") as lines:
         intake = take_in(shop.app, read_lines(lines))
     return [what for what, holds in checks(shop, recount(shop.app), intake).items() if not holds]
 
@@ -142,6 +142,21 @@ def few_handled(few_commands: Path) -> Path:
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
+
+
+def test_a_line_that_no_reader_can_take_is_counted_and_the_run_goes_on(
+    few_commands: Path, tmp_path: Path
+) -> None:
+    head, _, rest = few_commands.read_bytes().partition(b"\n")
+    spoilt = tmp_path / "commands.jsonl"
+    spoilt.write_bytes(b"\n".join([head, b'{"id": "\xe4"}', b"[" * 200_000, rest]))
+
+    ran = run_shop("--store", "memory://", "--commands", str(spoilt))
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r" 1  not UTF-8 +line 2: ", ran.stdout)
+    assert re.search(r" 1  nested too deeply +line 3: ", ran.stdout)
+    assert "All checks passed." in ran.stdout
 
 
 PAYLOAD_OF_FIRST = """

@@ -185,7 +185,7 @@ GOOD = '{"id": "%s", "type": "%s", "to": "%s", "payload": {"product_id": "p01"}}
 
 
 def test_a_line_that_is_a_command_is_read() -> None:
-    (line,) = read_lines([GOOD % (ID, "carts.add_item", "cart-1")])
+    (line,) = read_lines([(GOOD % (ID, "carts.add_item", "cart-1")).encode()])
 
     assert isinstance(line, Sent)
     assert (str(line.id), line.to) == (ID, "cart-1")
@@ -210,7 +210,48 @@ def test_a_line_that_is_a_command_is_read() -> None:
     ],
 )
 def test_a_line_that_is_no_command_says_why(line: str, reason: str) -> None:
-    (read,) = read_lines([line])
+    (read,) = read_lines([line.encode()])
 
     assert isinstance(read, Unreadable)
     assert read.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(b'{"id": "\xe4"}\n', "not UTF-8", id="Latin-1"),
+        pytest.param(b"\xff\xfe{\x00}\x00\n", "not UTF-8", id="UTF-16"),
+        pytest.param(b"[" * 200_000 + b"\n", "nested too deeply", id="lists"),
+        pytest.param(b'{"id":' * 200_000 + b"\n", "nested too deeply", id="objects"),
+    ],
+)
+def test_a_line_that_no_reader_can_take_is_told_by_its_number_and_the_rest_is_read(
+    line: bytes, reason: str
+) -> None:
+    good = (GOOD % (ID, "carts.add_item", "cart-1")).encode()
+
+    read = list(read_lines([good, line, good]))
+
+    assert [type(each) for each in read] == [Sent, Unreadable, Sent]
+    refused = read[1]
+    assert isinstance(refused, Unreadable)
+    assert (refused.number, refused.reason) == (2, reason)
+    assert 0 < len(refused.detail) < 200
+
+
+@pytest.mark.parametrize("depth", [10, *range(900, 1_000, 5), 9_990, 100_000])
+def test_no_depth_of_nesting_ends_the_reading(depth: int) -> None:
+    nested = "[" * depth + "]" * depth
+    whole = GOOD % (ID, "carts.add_item", "cart-1")
+    lines = [
+        whole.replace(f'"{ID}"', nested),
+        whole.replace('"carts.add_item"', nested),
+        whole.replace('"cart-1"', nested),
+        whole.replace('{"product_id": "p01"}', nested),
+        whole.replace('"p01"', nested),
+        whole,
+    ]
+
+    read = list(read_lines(line.encode() for line in lines))
+
+    assert [isinstance(each, Unreadable) for each in read] == [True] * 5 + [False]

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.integration
 def undisturbed() -> str:
     """The totals of a run in memory, where nobody is killed."""
     shop = open_shop("memory://")
-    with shop.app, COMMANDS.open() as lines:
+    with shop.app, COMMANDS.open("rb") as lines:
         take_in(shop.app, read_lines(lines))
         with in_process(shop.app):
             wait_until_quiet(shop.app)
@@ -93,7 +93,7 @@ def test_totals_are_the_same_though_a_worker_is_killed_every_second(
 ) -> None:
     store = f"sqlite:///{tmp_path / 'shop.db'}"
     shop = open_shop(store)
-    with shop.app, COMMANDS.open() as lines:
+    with shop.app, COMMANDS.open("rb") as lines:
         shop.install()
         intake = take_in(shop.app, read_lines(lines))
 

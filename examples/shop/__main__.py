@@ -85,7 +85,7 @@ def _intake(shop: Shop, commands: Path) -> Intake:
     see `orders.Order.ask`.
     """
     began = time.monotonic()
-    with commands.open() as lines:
+    with commands.open("rb") as lines:
         intake = take_in(shop.app, read_lines(lines))
     _tell(f"{intake.lines:,} lines read in {time.monotonic() - began:.1f} s")
     return intake

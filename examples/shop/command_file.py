@@ -46,18 +46,23 @@ class _LineError(ValueError):
     """A line that is no command: reason, and detail."""
 
 
-def read_lines(lines: Iterable[str]) -> Iterator[Sent | Unreadable]:
-    """Give each line as a command, or with what is wrong with it."""
+def read_lines(lines: Iterable[bytes]) -> Iterator[Sent | Unreadable]:
+    """Give each line as a command, or with what is wrong with it.
+
+    They are bytes, because a line that is no text must not end the reading of those behind it.
+    """
     for number, line in enumerate(lines, 1):
         try:
             yield _read(number, line)
         except _LineError as error:
             reason, detail = error.args
             yield Unreadable(number, reason, detail)
+        except RecursionError:  # of the JSON reader, or of whoever looks at what it has read
+            yield Unreadable(number, "nested too deeply", "no command has so many levels")
 
 
-def _read(number: int, line: str) -> Sent:
-    values = _values(line)
+def _read(number: int, line: bytes) -> Sent:
+    values = _values(_text(line))
     try:
         id = UUID(values["id"])
     except (TypeError, ValueError, AttributeError):
@@ -73,6 +78,13 @@ def _read(number: int, line: str) -> Sent:
     if not (isinstance(values["to"], str) and values["to"].startswith(f"{kind}-")):
         raise _LineError("wrong stream", f"{values['type']} to {values['to']!r}")
     return Sent(number, id, command, values["to"])
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise _LineError("not UTF-8", f"{error.reason} at byte {error.start + 1}") from None
 
 
 def _values(line: str) -> dict[str, Any]:
