@@ -561,6 +561,48 @@ class TestParsing:
 
         assert parsed(Renamed, "old") is Renamed.NEW
 
+    @pytest.mark.parametrize("kind", ["lists", "dicts", "pair"])
+    def test_what_lies_deep_inside_is_read_once_though_it_is_wrong(self, kind: str) -> None:
+        reads = []
+
+        def counted(text: str) -> None:
+            reads.append(text)
+            raise ValueError("is never right")
+
+        @dataclass
+        class Deep:
+            name: Annotated[str, counted] | None = None
+            lists: list[Deep] | None = None
+            dicts: dict[str, Deep] | None = None
+            pair: tuple[Deep, int] | None = None
+
+        class Dug(Event):
+            deep: Deep
+
+        deep: dict[str, Any] = {"name": "x"}
+        for _ in range(8):
+            deep = {kind: {"lists": [deep], "dicts": {"a": deep}, "pair": [deep, 1]}[kind]}
+
+        with pytest.raises(PayloadError, match="is never right"):
+            Dug.parse({"deep": deep})
+
+        assert reads == ["x"]
+
+    def test_what_lies_deep_in_plain_json_is_looked_at_once_though_it_is_wrong(self) -> None:
+        looks = []
+
+        class Strange:
+            def __repr__(self) -> str:
+                looks.append(self)
+                return "Strange"
+
+        value: Any = Strange()
+        for _ in range(4):
+            value = [{"a": value}]
+
+        assert "got Strange" in str(problems_of_encoding(Any, value))
+        assert len(looks) == 1
+
 
 class TestUnions:
     @pytest.mark.parametrize(
@@ -619,6 +661,39 @@ class TestUnions:
         entered = Entered(tree=Add(Literally(1), Add(Literally(2), Literally(3))))
 
         assert decode_new(encode(entered, "s")) == entered
+
+    @pytest.mark.parametrize("innermost", ["wrong", "b"])
+    def test_the_cost_of_reading_does_not_double_with_each_level(self, innermost: str) -> None:
+        reads = 0
+
+        def counted(_: str) -> None:
+            nonlocal reads
+            reads += 1
+
+        @dataclass
+        class A:
+            kind: Annotated[Literal["a"], counted]
+            parts: list[A | B]
+
+        @dataclass
+        class B:
+            kind: Annotated[Literal["b"], counted]
+            parts: list[A | B]
+
+        class Built(Event):
+            part: A | B
+
+        depth = 7
+        part: dict[str, Any] = {"kind": innermost, "parts": []}
+        for _ in range(depth):
+            part = {"kind": "b", "parts": [part]}
+
+        draft = Built.draft({"part": part})
+
+        assert draft.valid == (innermost == "b")
+        assert 0 < reads <= 2 * depth**2
+        if draft.valid:
+            assert decode_new(encode(draft.command, "s")) == draft.command
 
     def test_the_problem_of_the_only_candidate_is_told(self) -> None:
         assert problems_of_parsing(Item | None, {"count": "x"}) == {

@@ -9,7 +9,7 @@ from typing import Any
 
 from sourced._codec._node import Convert, Definitions, JsonSchema, Node, UnsupportedError
 from sourced._json_text import json_problems
-from sourced._problems import InvalidError, Part, expected, shown
+from sourced._problems import InvalidError, Part, Problem, expected, shown
 
 __all__ = [
     "dict_node",
@@ -28,7 +28,7 @@ _refuse_json_value = expected("a JSON value (dict, list, str, int, float, bool o
 
 
 def convert_each(items: Iterable[tuple[Part, Any]], convert: Convert) -> list[Any]:
-    """Return the items converted.
+    """Return the items converted, each once: beginning again would double the work at every level.
 
     Raises:
         InvalidError: all problems of all items, each under its index or key.
@@ -46,10 +46,7 @@ def convert_each(items: Iterable[tuple[Part, Any]], convert: Convert) -> list[An
 
 
 def _convert_all(values: Any, convert: Convert) -> list[Any]:
-    try:
-        return [convert(value) for value in values]
-    except InvalidError:
-        return convert_each(enumerate(values), convert)
+    return convert_each(enumerate(values), convert)
 
 
 def _is_plain(value: Any, python: type) -> bool:
@@ -228,13 +225,21 @@ class _Dict:
 
 
 def _convert_pairs(found: Mapping[Any, Any], key: Convert, value: Convert) -> dict[Any, Any]:
-    try:
-        return {key(name): value(item) for name, item in found.items()}
-    except InvalidError:
-        keys = [(_part(name), (key, name)) for name in found]
-        items = [(_part(name), (value, item)) for name, item in found.items()]
-        convert_each([*keys, *items], lambda pair: pair[0](pair[1]))  # tells about all of them
-        raise
+    done: dict[Any, Any] = {}
+    problems: list[Problem] = []
+    for name, item in found.items():
+        read = None
+        try:
+            read = key(name)
+        except InvalidError as invalid:
+            problems += invalid.under(_part(name))
+        try:
+            done[read] = value(item)
+        except InvalidError as invalid:
+            problems += invalid.under(_part(name))
+    if problems:
+        raise InvalidError(*problems)
+    return done
 
 
 def _part(key: Any) -> Part:
@@ -260,11 +265,7 @@ def _plain(value: Any) -> Any:
     if kind is list:
         return _convert_all(value, _plain)
     if kind is dict and all(map(_is_text, value)):
-        try:
-            return {key: _plain(item) for key, item in value.items()}
-        except InvalidError:
-            convert_each(value.items(), _plain)  # tells about all items
-            raise
+        return dict(zip(value, convert_each(value.items(), _plain), strict=True))
     raise _refuse_json_value(value)
 
 

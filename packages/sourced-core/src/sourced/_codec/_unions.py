@@ -8,11 +8,17 @@ the first record that knows all its keys, then to the first that can read it.
 What could be misread is refused. At definition: members whose texts cannot be told apart at all,
 such as `str | bytes`. At encoding: a value that would be read back as another one, such as the
 text of a UUID in `str | UUID`.
+
+Members may hold the union again, as the nodes of a tree do. If each try began from nothing, every
+level would try its members on all that lies below, and a tree of thirty levels would never be read;
+so what does not fit a member is remembered until the outermost union has been read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +31,21 @@ _AMBIGUOUS = frozenset({bytes, Decimal})
 """Types whose texts are no sign of the type: `1200` may be any of them, and plain text as well."""
 
 Failures = list[tuple[Node, InvalidError]]
+
+Misfits = dict[tuple[int, int, str], tuple[Any, InvalidError]]
+"""What did not fit, by the identities of member and value, and the verb.
+
+Each value is kept with it, so that no other one gets its identity meanwhile.
+"""
+
+
+class _Reading(threading.local):
+    """What this thread has found out since it began to read the outermost union."""
+
+    misfits: Misfits | None = None
+
+
+_reading = _Reading()
 
 
 def union_node(members: list[Node]) -> Node:
@@ -43,7 +64,7 @@ def union_node(members: list[Node]) -> Node:
         describe=union.describe,
         json=frozenset(kind for member in members for kind in member.json),
         hashable=all(member.hashable for member in members),
-        bounded=all(member.bounded for member in members),
+        bounded=union.bounded,
         lax=any(member.lax for member in members),
     )
 
@@ -53,6 +74,7 @@ class _Union:
 
     def __init__(self, members: list[Node]) -> None:
         self.what = " or ".join(member.what for member in members)
+        self.bounded = all(member.bounded for member in members)
         self._members = members
         self._writers = {m.python: _exact_first(members, m.python) for m in members if m.python}
         self._readers = {kind: _readers(members, kind) for kind in ALL_JSON}
@@ -93,13 +115,35 @@ class _Union:
         return {"anyOf": [member.describe(definitions) for member in self._members]}
 
     def _first(self, members: Sequence[Node], verb: str, value: Any) -> Any:
+        if self.bounded or not isinstance(value, (dict, list)):
+            return self._tried(members, verb, value, {})
+        with _misfits() as misfits:
+            return self._tried(members, verb, value, misfits)
+
+    def _tried(self, members: Sequence[Node], verb: str, value: Any, misfits: Misfits) -> Any:
         failures: Failures = []
         for member in members:
-            try:
-                return getattr(member, verb)(value)
-            except InvalidError as invalid:
-                failures.append((member, invalid))
+            key = (id(member), id(value), verb)
+            if key not in misfits:
+                try:
+                    return getattr(member, verb)(value)
+                except InvalidError as invalid:
+                    misfits[key] = (value, invalid.with_traceback(None))
+            failures.append((member, misfits[key][1]))
         raise _explained(failures, self.what, value)
+
+
+@contextmanager
+def _misfits() -> Iterator[Misfits]:
+    """Give what is remembered until the outermost union is read."""
+    if _reading.misfits is not None:
+        yield _reading.misfits
+        return
+    _reading.misfits = {}
+    try:
+        yield _reading.misfits
+    finally:
+        _reading.misfits = None
 
 
 def _refuse_ambiguous(members: list[Node]) -> None:
