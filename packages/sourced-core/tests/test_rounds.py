@@ -591,6 +591,52 @@ def test_a_message_that_kills_its_process_is_parked_after_its_retries_and_no_oth
     assert {"good#1", "good#2", "bad#1"} <= set(handled)
 
 
+def test_a_process_is_at_one_suspect_at_a_time(app_on: AppFactory, clock: FakeClock) -> None:
+    """T21: else whatever another thread has in hand each time would be parked with the killer."""
+    arrived, go_on = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    class Slow(Reactor, group="Slow"):
+        @on
+        def see(self, event: Added) -> None:
+            seen.append(str(event.meta.stream_id))
+            if len(seen) == 1:
+                arrived.set()
+                assert go_on.wait(20)
+
+    app = app_on(Slow)
+    for stream_id in ("a", "b"):
+        app.append(Added(amount=1, total=1), to=stream_id)
+    die_holding(app, "Slow", clock)
+    first = threading.Thread(target=one_round, args=(app, Slow))
+    first.start()
+    assert arrived.wait(20)
+
+    beside_it = one_round(app, Slow).claimed
+    app.append(Added(amount=1, total=1), to="no-suspect")
+    no_suspect = one_round(app, Slow).claimed
+    go_on.set()
+    first.join()
+    then = one_round(app, Slow).claimed
+
+    assert (beside_it, no_suspect, then) == (0, 1, 1)
+    assert seen == ["a", "no-suspect", "b"]
+
+
+def test_a_death_that_streams_share_parks_none_of_them(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T21: even without retries, each is tried alone before it is taken for the killer."""
+    app = app_on(Counter, settings=Settings(errors=ErrorPolicy(retries=0)))
+    for stream_id in ("a", "b"):
+        app.dispatch(Add(amount=1), to=stream_id)
+    die_holding(app, "Counter", clock)
+
+    app.drain()
+
+    assert app.store.inspect.status().deliveries == 0
+
+
 def test_a_plain_reactor_acknowledges_a_prefix(app_on: AppFactory) -> None:
     class Half:
         group = "Half"

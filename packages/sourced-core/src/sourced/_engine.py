@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,13 +45,19 @@ UNREMEMBERED = "load"
 
 @dataclass(slots=True)
 class Engine:
-    """The parts that handling needs, once per app."""
+    """The parts that handling needs, once per app.
+
+    Attributes:
+        at_suspect: held by the round that handles a suspect delivery. If the process dies of it,
+            the others that are in hand must not be taken for the cause, again and again.
+    """
 
     store: Store
     clock: Clock
     settings: Settings
     cache: StateCache
     runner: AsyncRunner = field(default_factory=AsyncRunner)
+    at_suspect: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def stamping(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 ```
 claim ─┬─ suspect ─┬─ killed its process too often ── park
-       │           └─ alone, message by message
+       │           └─ alone, message by message; one at a time in this process
        └─ read ─┬─ unknown type ── give back or park
                 └─ handle ── as many streams as fit the budget ── commit together ─┬─ committed
                                                                                    └─ refused
@@ -16,6 +16,8 @@ round ends. An error of the store ends the round and is raised; it is no attempt
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 
 from sourced._alone import Alone
 from sourced._committing import Committing, TogetherFailedError
@@ -76,11 +78,30 @@ class Round:
     ) -> Tally:
         """Claim and handle once."""
         bound = max_streams or self._entry.setting("max_streams", self._engine.settings.max_streams)
-        claims = self._engine.store.claim(
-            self._entry.group, self._worker, max_streams=bound, stream_ids=stream_ids
-        )
+        with ExitStack() as until_handled:
+            self._run(self._claims(bound, stream_ids, until_handled))
+        return self.result
+
+    def _claims(
+        self, bound: int, stream_ids: Sequence[str] | None, until_handled: ExitStack
+    ) -> list[Claim]:
+        """Claim; a suspect delivery only if no other thread of this process is at one."""
+        claim = partial(self._engine.store.claim, self._entry.group, self._worker)
+        if stream_ids is not None:  # whoever names a stream waits for it
+            return claim(max_streams=bound, stream_ids=stream_ids)
+        lock = self._engine.at_suspect
+        with ExitStack() as until_claimed:
+            is_free = lock.acquire(blocking=False)
+            if is_free:
+                until_claimed.callback(lock.release)
+            claims = claim(max_streams=bound, suspects=is_free)
+            if claims and claims[0].suspect:
+                until_handled.push(until_claimed.pop_all())
+        return claims
+
+    def _run(self, claims: Sequence[Claim]) -> None:
         if not claims:
-            return self.result
+            return
         self.result.claimed = len(claims)
         self._held.take(claims)
         try:
@@ -88,7 +109,6 @@ class Round:
                 self._handle(claims)
         finally:
             self._held.give_back()
-        return self.result
 
     def _handle(self, claims: Sequence[Claim]) -> None:
         if claims[0].suspect:

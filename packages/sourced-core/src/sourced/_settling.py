@@ -92,10 +92,14 @@ class Settling:
         return then, partial(self._carried_out, failure, policy.Park())
 
     def killer(self, claim: Claim) -> WorkerDiedError | None:
-        """Return the error of a suspect whose next message has killed its process too often."""
+        """Return the error of a suspect whose next message has killed its process too often.
+
+        The first death may have been that of any stream in hand, so each is tried alone at least
+        once.
+        """
         chosen = self._entry.setting("error_policy", self._engine.settings.errors)
         retries = getattr(chosen, "retries", DEFAULT_RETRIES)
-        if claim.attempts <= retries + 1:
+        if claim.attempts <= max(retries, 1) + 1:
             return None
         return WorkerDiedError(claim.group, claim.stream_id, claim.attempts - 1)
 

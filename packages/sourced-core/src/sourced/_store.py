@@ -369,6 +369,7 @@ class Store(Verbs, Protocol):
         *,
         max_streams: int = 50,
         stream_ids: Collection[str] | None = None,
+        suspects: bool = True,
     ) -> list[Claim]:
         """Take hold of up to `max_streams` ready deliveries of a group, oldest `ready_at` first.
 
@@ -380,6 +381,7 @@ class Store(Verbs, Protocol):
             worker_id: the worker, which has joined.
             max_streams: at most so many.
             stream_ids: only these streams, if given.
+            suspects: False leaves suspect deliveries to others: for a process that is at one.
         """
         ...
 

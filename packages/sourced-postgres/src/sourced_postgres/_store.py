@@ -410,6 +410,7 @@ class PostgresStore(Verbs):
         *,
         max_streams: int = 50,
         stream_ids: Collection[str] | None = None,
+        suspects: bool = True,
     ) -> list[Claim]:
         """See `sourced._store.Store`.
 
@@ -418,11 +419,11 @@ class PostgresStore(Verbs):
         """
         max_streams = checked_limit(max_streams, "max_streams")
         named = None if stream_ids is None else listed(stream_ids)
-        statement = call(self._schema, "claim", 5)
+        statement = call(self._schema, "claim", 6)
         wanted = [findable(group), worker_id, most(max_streams), named]
 
         def look(since: datetime | None) -> list[Row]:
-            arguments = [*wanted, since and moment(since)]
+            arguments = [*wanted, since and moment(since), "t" if suspects else "f"]
             with translated(self._name), self._writing(is_open=False) as connection:
                 return connection.execute(statement, arguments).fetchall()
 

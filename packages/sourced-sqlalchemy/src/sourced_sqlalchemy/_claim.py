@@ -34,9 +34,18 @@ def claim(
     *,
     max_streams: int,
     stream_ids: Collection[str] | None,
+    suspects: bool,
 ) -> list[Claim]:
     """Claim ready deliveries; see the port."""
-    rows = _candidates_for(scope, group, worker_id, max_streams, stream_ids)
+    values: dict[str, Any] = {
+        "name": group,
+        "worker_id": worker_id,
+        "now": scope.now,
+        "count": max_streams,
+    }
+    if stream_ids is not None:
+        values["names"] = sorted(stream_ids)
+    rows = _candidates_for(scope, values, named=stream_ids is not None, suspects=suspects)
     if not rows:
         return []
     first = draw_epochs(scope, len(rows))
@@ -55,23 +64,10 @@ def draw_epochs(scope: Scope, count: int) -> int:
 
 
 def _candidates_for(
-    scope: Scope,
-    group: str,
-    worker_id: str,
-    max_streams: int,
-    stream_ids: Collection[str] | None,
+    scope: Scope, values: dict[str, Any], *, named: bool, suspects: bool
 ) -> Sequence[AnyRow]:
     """Return what may be claimed now: a suspect one alone, or none of them."""
-    values: dict[str, Any] = {
-        "name": group,
-        "worker_id": worker_id,
-        "now": scope.now,
-        "count": max_streams,
-    }
-    if stream_ids is not None:
-        values["names"] = sorted(stream_ids)
-    named = stream_ids is not None
-    rows = scope.execute(_ready(scope.tables, named, suspect=True), **values).all()
+    rows = scope.execute(_ready(scope.tables, named, suspect=suspects), **values).all()
     if not rows:
         return rows
     if rows[0].suspect:

@@ -293,6 +293,7 @@ class SQLAlchemyStore(Verbs):
         *,
         max_streams: int = 50,
         stream_ids: Collection[str] | None = None,
+        suspects: bool = True,
     ) -> list[Claim]:
         """See `sourced._store.Store`.
 
@@ -302,7 +303,12 @@ class SQLAlchemyStore(Verbs):
         max_streams = checked_limit(max_streams, "max_streams")
         with self._writing(durable=False) as scope:
             claims = _claim.claim(
-                scope, group, worker_id, max_streams=max_streams, stream_ids=stream_ids
+                scope,
+                group,
+                worker_id,
+                max_streams=max_streams,
+                stream_ids=stream_ids,
+                suspects=suspects,
             )
         if claims:
             reach("claim.after")

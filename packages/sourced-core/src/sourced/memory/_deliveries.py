@@ -23,19 +23,26 @@ def claim(
     worker_id: str,
     max_streams: int,
     stream_ids: Collection[str] | None,
+    *,
+    suspects: bool,
 ) -> list[Claim]:
-    """Take hold of ready deliveries, oldest `ready_at` first; a suspect one alone."""
+    """Take hold of ready deliveries, oldest `ready_at` first; a suspect one alone, if at all."""
     group = tables.groups.get(group_name)
     if group is None or group.status != "active" or worker_id not in tables.workers:
         return []
     return [
         _hold(tables, row, worker_id)
-        for row in _choose(tables, group_name, max_streams, stream_ids)
+        for row in _choose(tables, group_name, max_streams, stream_ids, suspects=suspects)
     ]
 
 
 def _choose(
-    tables: Tables, group: str, max_streams: int, stream_ids: Collection[str] | None
+    tables: Tables,
+    group: str,
+    max_streams: int,
+    stream_ids: Collection[str] | None,
+    *,
+    suspects: bool,
 ) -> list[Delivery]:
     chosen: list[Delivery] = []
     for row in _ready(tables, group, stream_ids):
@@ -43,7 +50,7 @@ def _choose(
             break
         if not row.suspect:
             chosen.append(row)
-        elif not chosen:
+        elif suspects and not chosen:
             return [row]
     return chosen
 

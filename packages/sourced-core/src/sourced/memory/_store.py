@@ -246,11 +246,14 @@ class MemoryStore(MemoryVerbs):
         *,
         max_streams: int = 50,
         stream_ids: Collection[str] | None = None,
+        suspects: bool = True,
     ) -> list[Claim]:
         """See `sourced._store.Store`."""
         max_streams = checked_limit(max_streams, "max_streams")
         with self._writing() as tables:
-            claims = _deliveries.claim(tables, group, worker_id, max_streams, stream_ids)
+            claims = _deliveries.claim(
+                tables, group, worker_id, max_streams, stream_ids, suspects=suspects
+            )
         if claims:
             reach("claim.after")
         return claims

@@ -197,6 +197,24 @@ class ClaimConformance(Suite):
             "c": False,
         }
 
+    def test_a_process_that_is_at_a_suspect_can_leave_the_others_out(
+        self, store: Store, given: Given
+    ) -> None:
+        """T21: if it dies of the one, the other was not in hand; what is no suspect goes on."""
+        given.group()
+        for stream_id in ("a", "b"):
+            given.appended(stream_id)
+        given.dead(stream_id="a")
+        given.dead(stream_id="b")
+        given.appended("c")
+        worker = given.worker()
+
+        without = store.claim("G", worker, suspects=False)
+        named = store.claim("G", worker, stream_ids=["a", "b"], suspects=False)
+
+        assert (_streams(without), named) == (["c"], [])
+        assert _streams(store.claim("G", worker)) == ["a"]
+
     def test_suspects_are_left_out_when_others_are_older(
         self, store: Store, clock: FakeClock, given: Given
     ) -> None:

@@ -16,13 +16,15 @@
 -- p_stream_ids: only these streams, or null.
 -- p_since: look only at what has been ready since then, past the dead entries at the head of the
 --     index that a snapshot held open by somebody keeps there; or null for everything.
+-- p_suspects: whether a suspect delivery may be claimed.
 -- Returns: the deliveries as they are claimed, oldest first.
 CREATE OR REPLACE FUNCTION {schema}.claim(
     p_group text,
     p_worker text,
     p_max integer,
     p_stream_ids text[] DEFAULT NULL,
-    p_since timestamptz DEFAULT NULL
+    p_since timestamptz DEFAULT NULL,
+    p_suspects boolean DEFAULT true
 )
 RETURNS TABLE (
     stream_id text,
@@ -59,9 +61,11 @@ BEGIN
         RETURN;
     END IF;
     IF p_stream_ids IS NULL THEN
-        v_keys := {schema}.lock_ready(v_group, p_max, v_now, coalesce(p_since, '-infinity'));
+        v_keys := {schema}.lock_ready(
+            v_group, p_max, v_now, coalesce(p_since, '-infinity'), p_suspects
+        );
     ELSE
-        v_keys := {schema}.lock_ready_named(v_group, p_max, v_now, p_stream_ids);
+        v_keys := {schema}.lock_ready_named(v_group, p_max, v_now, p_stream_ids, p_suspects);
     END IF;
     IF cardinality(v_keys) = 0 THEN
         RETURN;

@@ -7,9 +7,10 @@
 -- p_max: at most so many.
 -- p_now: the time by which they must be ready.
 -- p_since: since when they may have been.
+-- p_suspects: whether a suspect one may be taken.
 -- Returns: keys of streams.
 CREATE OR REPLACE FUNCTION {schema}.lock_ready(
-    p_group integer, p_max integer, p_now timestamptz, p_since timestamptz
+    p_group integer, p_max integer, p_now timestamptz, p_since timestamptz, p_suspects boolean
 ) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -19,7 +20,8 @@ DECLARE
 BEGIN
     SELECT d.ready_at INTO v_suspect_at
     FROM {schema}.deliveries AS d
-    WHERE d."group" = p_group
+    WHERE p_suspects
+        AND d."group" = p_group
         AND d.suspect
         AND d.worker IS NULL
         AND d.parked_at IS NULL

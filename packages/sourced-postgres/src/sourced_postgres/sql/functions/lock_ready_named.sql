@@ -7,9 +7,10 @@
 -- p_max: at most so many.
 -- p_now: the time by which they must be ready.
 -- p_stream_ids: the streams.
+-- p_suspects: whether a suspect one may be taken.
 -- Returns: keys of streams.
 CREATE OR REPLACE FUNCTION {schema}.lock_ready_named(
-    p_group integer, p_max integer, p_now timestamptz, p_stream_ids text[]
+    p_group integer, p_max integer, p_now timestamptz, p_stream_ids text[], p_suspects boolean
 ) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -26,6 +27,7 @@ BEGIN
     WHERE d."group" = p_group
         AND d.stream = ANY (v_keys)
         AND num_nonnulls(d.worker, d.parked_at) = 0
+        AND (p_suspects OR NOT d.suspect)
         AND d.ready_at <= p_now
     ORDER BY d.ready_at, d.stream
     LIMIT 1;
