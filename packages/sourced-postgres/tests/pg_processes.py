@@ -116,3 +116,47 @@ def heads(observer: psycopg.Connection, schema: str) -> list[tuple[str, int, int
     )
     tables = (sql.Identifier(schema, "streams"), sql.Identifier(schema, "messages"))
     return observer.execute(query.format(*tables)).fetchall()
+
+
+# --- processes of the workload --------------------------------------------------------------------
+
+WORKLOAD = Path(__file__).with_name("pg_workload.py")
+
+
+class Worker:
+    """A process of `pg_workload.py`, which ends with this one."""
+
+    def __init__(self, role: str, url: str, *options: str) -> None:
+        command = [sys.executable, str(WORKLOAD), role, url, *options]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Let it end here and now."""
+        self.process.kill()
+        self._end()
+
+    def stop(self) -> int:
+        """Ask it to end; return its exit code."""
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGTERM)
+        return self._end()
+
+    def _end(self) -> int:
+        code = self.process.wait(PATIENCE)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        return code
