@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 from psycopg import sql
@@ -124,11 +124,18 @@ WORKLOAD = Path(__file__).with_name("pg_workload.py")
 
 
 class Worker:
-    """A process of `pg_workload.py`, which ends with this one."""
+    """A process of `pg_workload.py`, which ends with this one.
 
-    def __init__(self, role: str, url: str, *options: str) -> None:
+    Args:
+        role: `serve` or `write`.
+        url: of the store.
+        options: of the role.
+        log: where it writes what it has to say; this process's own if None.
+    """
+
+    def __init__(self, role: str, url: str, *options: str, log: IO[bytes] | None = None) -> None:
         command = [sys.executable, str(WORKLOAD), role, url, *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     @property
     def pid(self) -> int:

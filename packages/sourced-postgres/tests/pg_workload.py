@@ -120,6 +120,7 @@ class Ledger(Actor[Last]):
 
     @command
     def add(self, state: Last, message: Add) -> Any:
+        take_time()
         if message.number == state.numbers[""] + 1:
             yield Added(number=message.number)
         else:
@@ -137,6 +138,11 @@ class Ledger(Actor[Last]):
         if event.number % 10 == 0:
             remind = Remind(number=event.number, ledger=ledger)
             yield Dispatch(remind, to=shared, after=timedelta(seconds=1))
+
+
+def take_time() -> None:
+    """Be in the middle of it for a while, so that what happens to a process happens there too."""
+    time.sleep(random.uniform(0, 0.01))
 
 
 class Copies(Actor[Last], snapshot_every=100):
@@ -172,6 +178,7 @@ class Rows(EventSourcedProjector[None]):
     def added(self, state: None, event: Added) -> None: ...
 
     def sync(self, state: None, batch: Batch) -> None:
+        take_time()
         numbers = [each.number for each in batch.events if isinstance(each, Added)]
         batch.connection.execute(
             "INSERT INTO load_rows (ledger, number) SELECT %s, n FROM unnest(%s) AS n",
@@ -372,7 +379,7 @@ def main() -> int:
     parser.add_argument("url")
     parser.add_argument("--name", default="")
     parser.add_argument("--notes", type=Path)
-    parser.add_argument("--pause", type=float, default=0.01)
+    parser.add_argument("--pause", type=float, default=0.005)
     parser.add_argument("--lease", type=float, default=2.0)
     parser.add_argument("--poll", type=float, default=0.2)
     parser.add_argument("--threads", type=int, default=3)

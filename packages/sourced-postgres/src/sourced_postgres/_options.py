@@ -29,7 +29,7 @@ class Options:
         schema: the schema in which everything lives.
         pool_size: connections at most, not counting those of the heartbeat and the listener.
         pool_timeout: how long to wait for one of them.
-        connect_timeout: how long to wait for the server's answer to a new one.
+        connect_timeout: how long to wait for the server's answer to a new one, or to a heartbeat.
         statement_timeout: how long a statement may run; None leaves it to the server.
         lock_timeout: how long a statement may wait for a lock; None leaves it to the server.
         transaction_limit: how long a sync may leave its transaction idle before the server ends it.

@@ -70,6 +70,7 @@ from sourced_postgres._connections import Connection, Connections, TurnedClock
 from sourced_postgres._hints import Hints, Notifier
 from sourced_postgres._inspect import PostgresInspect
 from sourced_postgres._listener import Listener
+from sourced_postgres._liveness import limited
 from sourced_postgres._low_water import LowWater
 from sourced_postgres._names import findable, known, listed
 from sourced_postgres._nesting import OpenTransactions
@@ -364,13 +365,17 @@ class PostgresStore(Verbs):
     def heartbeat(self, worker_id: str) -> bool:
         """See `sourced._store.Store`.
 
-        On a connection of its own: it must not wait until a long sync leaves one.
+        On a connection of its own: it must not wait until a long sync leaves one. A beat that is
+        not answered in time is of no use, so its connection is given up.
         """
         reach("heartbeat.lost")
         statement = call(self._schema, "heartbeat", 1)
         with translated(self._name):
             self._turned.tell()
-            with self._connections.reserved.use() as connection:
+            with (
+                self._connections.reserved.use() as connection,
+                limited(connection, self._options.connect_timeout.total_seconds()),
+            ):
                 row = connection.execute(statement, [worker_id]).fetchone()
         return row is not None and bool(row[0])
 

@@ -127,6 +127,26 @@ def test_a_heartbeat_whose_connection_is_gone_takes_another(
     assert not beating.heartbeat("somebody else")
 
 
+def test_a_heartbeat_that_is_not_answered_gives_its_connection_up(
+    store: PostgresStore,
+    opened: Callable[..., PostgresStore],
+    proxied_url: str,
+    proxy: Proxy,
+    clock: FakeClock,
+) -> None:
+    """T30: one that waited for ever would leave its process without any, alive and of no use."""
+    store.join(WorkerInfo(id="w"))
+    beating = opened(proxied_url, clock=clock, connect_timeout=timedelta(seconds=1))
+    assert beating.heartbeat("w")
+
+    for link in proxy.links:
+        link.stall()
+    with pytest.raises(StoreUnavailableError):
+        beating.heartbeat("w")
+
+    assert beating.heartbeat("w")
+
+
 def test_a_peer_that_vanishes_is_noticed_by_the_system(
     store: PostgresStore, opened: Callable[..., PostgresStore], proxied_url: str
 ) -> None:
