@@ -131,6 +131,66 @@ def test_a_payload_that_is_no_json_object_is_refused(shop: Project, payload: str
     assert problems[0]["subject"] == "--payload"
 
 
+TOO_DEEP = ["[" * 100_000, "[" * 600 + "]" * 600, '{"a":' * 600 + "1" + "}" * 600]
+
+
+@pytest.mark.parametrize("text", TOO_DEEP, ids=["unclosed", "list", "object"])
+def test_what_is_nested_too_deeply_is_told_by_its_option_wherever_it_stands(
+    shop: Project, text: str
+) -> None:
+    code, _, problems = send(
+        shop.installed(),
+        *("carts.add_item", "--to", "c", "--payload", text, "--meta", f"k={text}"),
+        *("-F", f"tags={text}", "-F", f"quantity={text}"),
+    )
+
+    told = {(problem["subject"], problem["message"]) for problem in problems}
+    assert code == 2
+    assert ("--payload", "is nested too deeply") in told
+    for option in ("--meta k", "--field tags"):
+        assert ("command line", f"{option}: is nested too deeply") in told
+    assert "quantity" in {subject for subject, _ in told}
+    assert in_log(shop) == 0
+
+
+def test_a_text_field_may_look_like_anything(shop: Project) -> None:
+    deep = "[" * 100_000
+
+    _, data, _ = send(
+        shop.installed(),
+        *("carts.add_item", "--to", "c", "-F", "price=1", "--dry-run"),
+        *("-F", f"product_id={deep}"),
+    )
+
+    assert data["payload"]["product_id"] == deep
+
+
+def test_a_key_that_is_named_twice_is_told_by_its_name_and_nothing_is_sent(shop: Project) -> None:
+    code, _, problems = send(
+        shop.installed(),
+        *("carts.add_item", "--to", "c", "-F", 'tags=[{"a": 1, "a": 1}]'),
+        *("--payload", '{"product_id": "tea", "price": 1, "price": 2}'),
+        *("--meta", 'by={"who": {"name": "ana", "name": "bea"}}'),
+    )
+
+    told = {(problem["subject"], problem["message"]) for problem in problems}
+    assert code == 2
+    assert ("--payload", "names the key 'price' twice") in told
+    assert ("command line", "--field tags: names the key 'a' twice") in told
+    assert ("command line", "--meta by: names the key 'name' twice") in told
+    assert in_log(shop) == 0
+
+
+def test_what_is_no_json_after_all_is_a_text(shop: Project) -> None:
+    text = '{"a": 1, "a": 2} is what came'
+
+    _, data, _ = send(
+        shop.installed(), "carts.place", "--to", "c", "--meta", f"note={text}", "--dry-run"
+    )
+
+    assert data["meta"] == {"note": text}
+
+
 def test_meta_and_id_are_stored(shop: Project) -> None:
     identity = str(uuid4())
 

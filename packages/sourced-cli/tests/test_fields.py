@@ -75,6 +75,7 @@ def read(*pairs: tuple[str, str], base: dict[str, Any] | None = None) -> dict[st
         ("count", "3", 3),
         ("either", "3", 3),
         ("either", "x", "x"),
+        ("either", '{"a": 1, "a": 2}', '{"a": 1, "a": 2}'),
         ("colour", "red", "red"),
         ("colour", "1", 1),
         ("word", "a", "a"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -220,6 +222,24 @@ def test_a_type_that_is_no_longer_defined_is_shown_as_it_is_stored(busy: Project
 def outline(text: str) -> list[str]:
     """The drawing without times."""
     return [re.split(r"(?<=\w)  ", line)[0].rstrip() for line in text.splitlines()[:-1]]
+
+
+@pytest.mark.parametrize("depth", [600, 100_000])
+def test_a_payload_that_another_language_nested_too_deeply_is_shown_as_its_text(
+    shop: Project, depth: int
+) -> None:
+    identity = shop.installed().send("carts.place", "cart-1")
+    payload = '{"a":' * depth + "1" + "}" * depth
+    with closing(sqlite3.connect(shop.folder / "shop.db")) as database, database:
+        database.execute("UPDATE sourced_messages SET payload = ?", [payload])
+
+    shown = shop.sourced("messages", "show", identity)
+    document = shop.sourced("messages", "show", identity, "--json")
+    traced = shop.sourced("messages", "trace", identity, "--json")
+
+    assert (shown.code, document.code, traced.code) == (0, 0, 0)
+    assert document.json["data"]["payload"] == payload
+    assert r'{\"a\":{\"a\":' in shown.out
 
 
 def test_a_trace_draws_what_came_of_a_message(busy: Project) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -260,10 +259,7 @@ def _when(node: Node, parent: Node | None) -> str:
 
 
 def _producer(message: StoredMessage | NewMessage) -> str:
-    try:
-        meta = json.loads(message.meta)
-    except ValueError:
-        return ""
+    meta = object_of(message.meta)
     return str(meta.get("producer", "")) if isinstance(meta, dict) else ""
 
 

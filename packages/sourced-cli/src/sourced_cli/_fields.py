@@ -9,13 +9,26 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Schema", "assemble", "field_rows", "kind_of", "literal", "split_pairs"]
+__all__ = [
+    "RefusedError",
+    "Schema",
+    "assemble",
+    "field_rows",
+    "kind_of",
+    "literal",
+    "split_pairs",
+]
 
 Schema = Mapping[str, Any]
 ANY = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
+
+
+class RefusedError(ValueError):
+    """A text that is JSON and means nothing definite, or more than can be stored."""
 
 
 def split_pairs(texts: Iterable[str], what: str) -> tuple[list[tuple[str, str]], list[str]]:
@@ -31,9 +44,15 @@ def split_pairs(texts: Iterable[str], what: str) -> tuple[list[tuple[str, str]],
 
 
 def literal(text: str) -> Any:
-    """Return what a text means where no schema says: JSON if it is, itself if not."""
+    """Return what a text means where no schema says: JSON if it is, itself if not.
+
+    Raises:
+        RefusedError: it is nested too deeply, or an object in it names a key twice.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _json_of(text)
+    except RefusedError:
+        raise
     except ValueError:
         return text
 
@@ -57,15 +76,15 @@ def assemble(
             problems.append(f"--field {path}: {problem}")
             continue
         found = _schema_at(schema, steps)
-        if _is_list(found, schema) and not isinstance(literal(text), list):
-            value = [_value(text, _items(found, schema), schema)]
-            if path in lists:
-                target[steps[-1]] += value
+        try:
+            if _is_list(found, schema) and not isinstance(literal(text), list):
+                value = [_value(text, _items(found, schema), schema)]
+                target[steps[-1]] = target[steps[-1]] + value if path in lists else value
+                lists.add(path)
             else:
-                target[steps[-1]] = value
-            lists.add(path)
-        else:
-            target[steps[-1]] = _value(text, found, schema)
+                target[steps[-1]] = _value(text, found, schema)
+        except RefusedError as error:
+            problems.append(f"--field {path}: {error}")
     return payload, problems
 
 
@@ -108,8 +127,10 @@ def _value(text: str, field: Schema, root: Schema) -> Any:
     if kinds == {"boolean"} and text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        value = json.loads(text, parse_constant=_refuse)
-    except ValueError:
+        value = literal(text)
+    except RefusedError:
+        if kinds & {"array", "object"}:
+            raise
         return text
     return value if _kind_in_json(value) & kinds else text
 
@@ -126,6 +147,34 @@ def _kind_in_json(value: Any) -> frozenset[str]:
     if isinstance(value, list):
         return frozenset({"array"})
     return frozenset({"object"}) if isinstance(value, dict) else frozenset({"string"})
+
+
+def _json_of(text: str) -> Any:
+    """Return what a JSON text holds.
+
+    Raises:
+        RefusedError: it is nested too deeply, or an object names a key twice.
+        ValueError: it is no JSON.
+    """
+    from sourced._json_text import is_shallow
+
+    twice: list[str] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice.extend(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
+        return found
+
+    try:
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=once)
+    except RecursionError:
+        raise RefusedError("is nested too deeply") from None
+    if not is_shallow(value):
+        raise RefusedError("is nested too deeply")
+    if twice:
+        raise RefusedError(f"names the key {twice[0]!r} twice")
+    return value
 
 
 def _refuse(constant: str) -> Any:

@@ -22,11 +22,14 @@ PAYLOAD_CAP = 200
 
 
 def object_of(text: str) -> Any:
-    """Return what a stored JSON text holds; the text itself where it is broken."""
+    """Return what a stored JSON text holds; the text itself where it is broken or has no end."""
+    from sourced._json_text import is_shallow
+
     try:
-        return json.loads(text, parse_constant=str)
-    except ValueError:
+        found = json.loads(text, parse_constant=str)
+    except (ValueError, RecursionError):
         return text
+    return found if is_shallow(found) else text
 
 
 def data_of(message: StoredMessage | NewMessage) -> dict[str, Any]:

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_INTEGER_BITS",
     "MAX_NAME",
     "from_json",
+    "is_shallow",
     "json_problems",
     "name_problem",
     "text_problem",
@@ -53,7 +54,7 @@ def to_json(data: Any, *, bounded: bool = False) -> str:
         text = _dumps(data)
     except (ValueError, RecursionError):
         text = ""
-    if text and _is_clean(text) and (bounded or _is_shallow(text, data)):
+    if text and _is_clean(text) and (bounded or _has_few_levels(text) or is_shallow(data)):
         return text
     if problems := tuple(json_problems(data)):
         raise InvalidError(*problems)
@@ -90,6 +91,16 @@ def name_problem(name: object) -> str | None:
     return text_problem(name)
 
 
+def is_shallow(data: Any) -> bool:
+    """Return whether lists and objects nest no deeper than may be stored."""
+    level = [data]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for value in level for item in _children(value)]
+        if not level:
+            return True
+    return False
+
+
 def json_problems(data: Any) -> Iterator[Problem]:
     """Give every value and key within JSON-able data that some store could not hold."""
     return _problems(data, ())
@@ -116,15 +127,8 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _is_shallow(text: str, data: Any) -> bool:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return True
-    level = [data]
-    for _ in range(MAX_DEPTH + 1):
-        level = [item for value in level for item in _children(value)]
-        if not level:
-            return True
-    return False
+def _has_few_levels(text: str) -> bool:
+    return text.count("[") + text.count("{") <= MAX_DEPTH
 
 
 def _children(value: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ import typer
 
 from sourced_cli._durations import duration_of, moment_of, shown
 from sourced_cli._exit import Code, CommandError
-from sourced_cli._fields import assemble, field_rows, literal, split_pairs
+from sourced_cli._fields import RefusedError, assemble, field_rows, literal, split_pairs
 from sourced_cli._messages import object_of
 from sourced_cli._options import AppOption, JsonOption, VerboseOption, examples
 from sourced_cli._render import table
@@ -347,14 +347,11 @@ def _checked(given: _Given, message: type[Command]) -> _Sending:
 
     wrong = _Wrong()
     values = _values(given, message.json_schema(), wrong)
-    keys, wrong_keys = split_pairs(given.meta, "--meta")
-    for text in wrong_keys:
-        wrong.note("command line", text)
+    user = _user_keys(given, wrong)
     _check_options(given, wrong)
     identity = wrong.read("--id", given.id, _identity)
     at = wrong.read("--at", given.at, moment_of)
     after = wrong.read("--after", given.after, duration_of)
-    user = {name: literal(value) for name, value in keys}
     command = wrong.tried(lambda: message.parse(values))
     probe = command or UnknownMessage({}, new_meta(type_of(message)))
     record = wrong.tried(lambda: encode(with_meta(probe, user=user, id=identity), given.to or "-"))
@@ -401,6 +398,20 @@ def _values(given: _Given, schema: Mapping[str, Any], wrong: _Wrong) -> dict[str
     for text in [*unreadable, *clashes]:
         wrong.note("command line", text)
     return values
+
+
+def _user_keys(given: _Given, wrong: _Wrong) -> dict[str, Any]:
+    """Return what --meta says."""
+    pairs, unreadable = split_pairs(given.meta, "--meta")
+    for text in unreadable:
+        wrong.note("command line", text)
+    keys = {}
+    for name, text in pairs:
+        try:
+            keys[name] = literal(text)
+        except RefusedError as error:
+            wrong.note("command line", f"--meta {name}: {error}")
+    return keys
 
 
 def _check_options(given: _Given, wrong: _Wrong) -> None:
