@@ -239,7 +239,7 @@ def test_a_payload_that_another_language_nested_too_deeply_is_shown_as_its_text(
 
     assert (shown.code, document.code, traced.code) == (0, 0, 0)
     assert document.json["data"]["payload"] == payload
-    assert r'{\"a\":{\"a\":' in shown.out
+    assert r"{\"a\":{\"a\":" in shown.out
 
 
 def test_a_trace_draws_what_came_of_a_message(busy: Project) -> None:
