@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from sourced_cli._envelope import Diagnostic, document
 from sourced_cli._exit import Code
-from sourced_cli._report import say, say_error
+from sourced_cli._report import UnwritableError, forget, say, say_error
 from sourced_cli._text import hide_passwords
 from sourced_cli.commands import commands, install, lag, messages, new, version, workers
 
@@ -59,9 +59,32 @@ def root(
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run an invocation and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_streams()
+    if sys.stdout is None:
+        say_error("cannot write to stdout: it is closed; nothing was done")
+        return Code.FAILED
+    code: int = Code.DONE
+    try:
+        code = _invoke(given)
+        sys.stdout.flush()  # what the app has printed
+    except BrokenPipeError:
+        forget(sys.stdout)
+    except OSError as error:
+        forget(sys.stdout)
+        say_error(str(UnwritableError(error)))
+        return Code.FAILED
+    return code
+
+
+def _prepare_streams() -> None:
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character is no failure
             stream.reconfigure(errors="backslashreplace")
+
+
+def _invoke(given: list[str]) -> int:
     try:
         code = get_command(cli).main(given, prog_name="sourced", standalone_mode=False)
     except typer.TyperException as error:

@@ -23,7 +23,15 @@ from sourced_cli._pipe import await_loss
 from sourced_cli._render import Painter
 from sourced_cli._text import hide_passwords, safe, safe_lines
 
-__all__ = ["Report", "reporting", "say_error"]
+__all__ = ["Report", "UnwritableError", "forget", "reporting", "say_error"]
+
+
+class UnwritableError(CommandError):
+    """Stdout takes nothing more: the disk behind it is full, or it was closed."""
+
+    def __init__(self, error: OSError | ValueError) -> None:
+        reason = getattr(error, "strerror", None) or str(error)
+        super().__init__(Code.FAILED, f"cannot write to stdout: {reason}", name="output.failed")
 
 
 class Report:
@@ -134,8 +142,13 @@ class Report:
             _say_diagnostic(replace(hidden, subject="") if is_sentence else hidden)
 
     def _write(self, text: str) -> None:
-        self.out.write(text + "\n")
-        self.out.flush()
+        try:
+            self.out.write(text + "\n")
+            self.out.flush()
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:
+            raise UnwritableError(error) from error
 
 
 @contextmanager
@@ -158,23 +171,33 @@ def reporting(
         try:
             try:
                 yield report
-            except (typer.Exit, typer.TyperException, BrokenPipeError):
+            except (typer.Exit, typer.TyperException, BrokenPipeError, UnwritableError):
                 raise
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - each has its code
                 report.refuse(error)
             report.finish()
         except BrokenPipeError:
-            _forget(out)
+            forget(out)
             raise typer.Exit(Code.DONE) from None
+        except UnwritableError as error:
+            forget(out)
+            say_error(str(error))
+            raise typer.Exit(error.code) from None
     if report.code is not Code.DONE:
         raise typer.Exit(report.code)
 
 
 def say(text: str, *, lines: bool = False) -> None:
-    """Write to stderr: safe, and without passwords."""
+    """Write to stderr: safe, and without passwords.
+
+    A stderr that takes nothing is no reason for a command to end otherwise than it would.
+    """
     hidden = hide_passwords(text)
-    sys.stderr.write((safe_lines(hidden) if lines else safe(hidden)) + "\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write((safe_lines(hidden) if lines else safe(hidden)) + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        forget(sys.stderr)
 
 
 def say_error(message: str, hint: str = "") -> None:
@@ -255,10 +278,10 @@ def _own_stdout(as_json: bool) -> Iterator[IO[str]]:
         os.close(kept)
 
 
-def _forget(out: IO[str]) -> None:
-    """Let nothing be written to a pipe whose reader has gone, at exit either."""
+def forget(*streams: IO[str]) -> None:
+    """Let nothing more be written to streams that take nothing, at exit either."""
     devnull = os.open(os.devnull, os.O_WRONLY)
-    for stream in (out, sys.stdout):
+    for stream in streams:
         try:
             os.dup2(devnull, stream.fileno())
         except (io.UnsupportedOperation, OSError, ValueError):

@@ -16,6 +16,11 @@ import pytest
 from projects import SHOP, Project
 
 PATIENCE = 60.0
+COMMAND = (sys.executable, "-m", "sourced_cli")
+ITEM = ("product_id=tea", "price=1")
+has_full_device = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no /dev/full"
+)
 
 LOADED = """
 import os, time
@@ -198,6 +203,30 @@ def test_the_end_of_the_grace_exits_70(stuck: Project) -> None:
     assert state_of(stuck, "stuck.db") == (0, 0)
 
 
+@has_full_device
+def test_a_stdout_that_takes_no_more_does_not_keep_workers_from_ending(stuck: Project) -> None:
+    command = 'exec "$@" >/dev/full'
+    options = ("workers", "--drain", "--grace", "50ms", "--json")
+    workers = subprocess.Popen(
+        ["sh", "-c", command, "sh", *COMMAND, *options],
+        cwd=stuck.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    try:
+        assert workers.stderr is not None
+        while "stuck" not in (line := workers.stderr.readline()):
+            assert line, "it ended"
+        workers.send_signal(signal.SIGTERM)
+        code, _, err = ended(workers)
+    finally:
+        workers.kill()
+
+    assert code == 70
+    assert "what is in hand is given back" in err
+
+
 def test_ctrl_c_ends_idle_workers_with_0(project: Project) -> None:
     project.write(app=LOADED)
     dispatch(project, "app.install()")
@@ -291,6 +320,85 @@ def test_a_reader_that_has_gone_is_no_error(shop: Project) -> None:
     assert tail.stderr is not None
     assert (tail.returncode, tail.stderr.read()) == (0, "")
     tail.stderr.close()
+
+
+def redirected(project: Project, redirection: str, *arguments: str) -> tuple[int, str, str]:
+    """Run the command line under a shell that redirects its streams."""
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *arguments],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+ANSWERING = [
+    ("lag",),
+    ("lag", "--json"),
+    ("lag", "Nobody", "--json"),
+    ("lag", "--watch"),
+    ("commands", "list"),
+    ("messages", "tail", "--json"),
+    ("workers", "--drain"),
+    ("version",),
+    ("--help",),
+    ("nonsense", "--json"),
+]
+
+
+@pytest.mark.parametrize("arguments", ANSWERING, ids=" ".join)
+def test_a_stdout_that_is_closed_is_told_in_one_line(
+    shop: Project, arguments: tuple[str, ...]
+) -> None:
+    shop.installed().send("carts.place", "cart-1")
+
+    code, _, err = redirected(shop, ">&-", *arguments)
+
+    assert (code, err) == (1, "error: cannot write to stdout: it is closed; nothing was done\n")
+
+
+@has_full_device
+@pytest.mark.parametrize("arguments", ANSWERING, ids=" ".join)
+def test_a_stdout_that_takes_no_more_is_told_in_one_line(
+    shop: Project, arguments: tuple[str, ...]
+) -> None:
+    shop.write(app=f"print('hello')\n{SHOP}").installed().send("carts.add_item", "c", *ITEM)
+
+    code, _, err = redirected(shop, ">/dev/full", *arguments)
+
+    told = [line for line in err.splitlines() if line != "hello"]
+    assert (code, told) == (1, ["error: cannot write to stdout: No space left on device"])
+
+
+def test_with_a_closed_stdout_nothing_is_sent(shop: Project) -> None:
+    shop.installed()
+
+    code, _, _ = redirected(shop, ">&-", "commands", "send", "carts.place", "--to", "cart-1")
+
+    assert code == 1
+    assert shop.sourced("messages", "tail").out == ""
+
+
+@pytest.mark.parametrize(
+    "redirection", ["2>&-", pytest.param("2>/dev/full", marks=has_full_device)]
+)
+def test_what_cannot_be_said_on_stderr_changes_nothing(shop: Project, redirection: str) -> None:
+    shop.installed()
+
+    sent, out, _ = redirected(
+        shop, redirection, "commands", "send", "carts.place", "--to", "c", "-v", "--json"
+    )
+    refused, _, _ = redirected(shop, redirection, "lag", "Nobody")
+    wrong, _, _ = redirected(shop, redirection, "nonsense")
+    drained, counts, _ = redirected(shop, redirection, "workers", "--drain")
+    mute, _, _ = redirected(shop, f">&- {redirection}", "lag")
+
+    assert (sent, json.loads(out)["data"]["sent"]) == (0, True)
+    assert (refused, wrong, mute) == (6, 2, 1)
+    assert (drained, counts.split(",")[0]) == (0, "2 handled")
 
 
 @pytest.mark.parametrize("locale", ["C.UTF-8", "POSIX"])

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from sourced_cli._exit import Code, CommandError, no_group
 from sourced_cli._logs import show_logs
 from sourced_cli._options import AppOption, JsonOption, VerboseOption, examples, read_with
 from sourced_cli._render import is_terminal
-from sourced_cli._report import Report, reporting
+from sourced_cli._report import Report, UnwritableError, reporting
 from sourced_cli._target import FoundApp, find_app, warn_if_in_memory
 from sourced_cli._text import safe
 
@@ -94,11 +94,13 @@ def workers(
                     f"workers of {found.name} run with {threads} threads; Ctrl-C stops them"
                 )
             ended = supervisor.drain() if drain else supervisor.run()
-        _tell(ended, found, report, drained=drain)
-        if (error := _cut_short(ended, drained=drain)) is not None:
-            report.refuse(error)
-        if ended.forced:
-            _exit_now(report)
+        try:
+            if (error := _cut_short(ended, drained=drain)) is not None:
+                report.refuse(error)
+            _tell(ended, found, report, drained=drain)
+        finally:
+            if ended.forced:
+                _exit_now(report)
 
 
 def _supervisor(found: FoundApp, threads: int, groups: str | None, grace: timedelta) -> Supervisor:
@@ -188,9 +190,10 @@ def _cut_short(ended: Ended, *, drained: bool) -> CommandError | None:
 
 def _exit_now(report: Report) -> None:
     """End the process: threads that are stuck in a handler would keep it from ending."""
-    report.finish(closing=False)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError, UnwritableError):
+        report.finish(closing=False)
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(report.code)
 
 
