@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -145,7 +146,6 @@ def user_table(store: PostgresStore, sourced_postgres: str, schema: str) -> Iter
 REQUIRED = "SOURCED_REQUIRE_PGBOUNCER"
 """The environment variable that makes a missing PgBouncer a failure."""
 
-# Of several sessions always the one that has rested longest, so that none serves twice in a row.
 SETTINGS = """\
 [databases]
 * = {server}
@@ -158,9 +158,9 @@ logfile = {folder}/log
 auth_type = scram-sha-256
 auth_file = {folder}/users
 pool_mode = {mode}
-default_pool_size = 20
-min_pool_size = 3
-server_round_robin = 1
+default_pool_size = {size}
+min_pool_size = {least}
+server_round_robin = {in_turn}
 max_client_conn = 500
 """
 
@@ -179,29 +179,52 @@ def pgbouncer_program() -> str:
 
 @pytest.fixture(scope="session")
 def pgbouncer(pgbouncer_program: str, sourced_postgres: str) -> Iterator[str]:
-    """The URL of the server's database through a pooler that hands out single transactions."""
-    with running_pgbouncer(pgbouncer_program, sourced_postgres, "transaction") as url:
+    """The URL of the server's database through a pooler that hands out single transactions.
+
+    Of several sessions it takes the one that has rested longest: none serves twice in a row.
+    """
+    with running_pgbouncer(pgbouncer_program, sourced_postgres, least=3, in_turn=1) as url:
         yield url
 
 
 @pytest.fixture
-def pgbouncer_by_session(pgbouncer_program: str, sourced_postgres: str) -> Iterator[str]:
-    """The same through a pooler that hands out whole sessions."""
-    with running_pgbouncer(pgbouncer_program, sourced_postgres, "session") as url:
-        yield url
+def start_pgbouncer(
+    pgbouncer_program: str, sourced_postgres: str
+) -> Callable[..., AbstractContextManager[str]]:
+    """Run another one, with settings of its own."""
+    return partial(running_pgbouncer, pgbouncer_program, sourced_postgres)
 
 
 @contextmanager
-def running_pgbouncer(program: str, url: str, mode: str) -> Iterator[str]:
+def running_pgbouncer(
+    program: str,
+    url: str,
+    *,
+    mode: str = "transaction",
+    size: int = 20,
+    least: int = 0,
+    in_turn: int = 0,
+) -> Iterator[str]:
     """Run a PgBouncer in front of the server of a URL; give the URL through it."""
     server, port = conninfo_to_dict(url), free_port()
     wanted = {name: server.get(name) for name in ("host", "port", "user", "password")}
-    told = " ".join(f"{name}={quoted(value)}" for name, value in wanted.items() if value)
     user = other_user(str(server.get("host", ""))) if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="pgbouncer") as folder:
         settings, users = Path(folder, "settings"), Path(folder, "users")
         users.write_text('"ada" "secret"\n')
-        settings.write_text(SETTINGS.format(server=told, port=port, folder=folder, mode=mode))
+        settings.write_text(
+            SETTINGS.format(
+                server=" ".join(
+                    f"{name}={quoted(value)}" for name, value in wanted.items() if value
+                ),
+                port=port,
+                folder=folder,
+                mode=mode,
+                size=size,
+                least=least,
+                in_turn=in_turn,
+            )
+        )
         if user is not None:
             for path in (folder, users, settings):
                 shutil.chown(path, user)

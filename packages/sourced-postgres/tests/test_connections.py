@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sourced._store import StreamCommit, UnitOfWork, WorkerInfo
+from sourced._store import StreamCommit, Transaction, UnitOfWork, WorkerInfo
 from sourced.errors import (
     CommitRefusedError,
     StoreUnavailableError,
@@ -206,7 +206,8 @@ def test_an_outage_is_waited_for_and_then_told_with_its_cause(
         store.append([message("a")])
         observer.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(name))
         observer.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [role]
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s",
+            [role],
         )
 
         out = attempt(store)
@@ -372,13 +373,16 @@ def test_a_sync_that_idles_too_long_is_ended_and_told_so(
     def idle(connection: psycopg.Connection) -> None:
         await_end(observer, connection.info.backend_pid)
 
+    def decide(transaction: Transaction) -> None:
+        idle(transaction.connection)  # with the lock of its stream
+
     with closing(open_store(url, transaction_limit=timedelta(seconds=0.2))) as store:
         store.join(WorkerInfo(id="w"))
         (claim,) = store.claim("G", "w")
         part = partial(StreamCommit, claim=claim, ack_seq=1)
         verbs: dict[str, Callable[[], object]] = {
             "commit": lambda: store.commit("w", [part(sync=idle)]),
-            "commit_locked": lambda: store.commit_locked(claim, lambda _verbs: part(sync=idle)),
+            "commit_locked": lambda: store.commit_locked(claim, decide),
             "handle_now": lambda: store.handle_now(
                 UnitOfWork(messages=(message("b"),), handled={}, sync=idle)
             ),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import timedelta
+from functools import partial
 from queue import SimpleQueue
 
 import psycopg
@@ -20,6 +21,8 @@ from sourced_postgres._pooler import keeps_its_session
 from sourced_testing.conformance._given import LEASE, message
 
 PATIENCE = 20.0
+
+PgBouncers = Callable[..., AbstractContextManager[str]]
 
 
 @pytest.fixture
@@ -54,16 +57,35 @@ def connect(url: str) -> psycopg.Connection:
 # --- hints ----------------------------------------------------------------------------------------
 
 
-def test_a_pooler_is_told_from_a_server_and_by_how_it_pools(
-    sourced_postgres: str, pgbouncer: str, pgbouncer_by_session: str
-) -> None:
-    """Only a connection that keeps its session can hear anything."""
-    found = []
-    for url in (sourced_postgres, pgbouncer, pgbouncer_by_session):
-        with closing(connect(url)) as connection:
-            found.append(keeps_its_session(connection, lambda url=url: connect(url)))  # type: ignore[misc]  # a default binds the loop's variable
+def is_kept(url: str, sessions: int = 1) -> bool:
+    """Look at a connection, while the pooler has so many sessions, if there is one."""
+    with ExitStack() as open_ones:
+        connections = [open_ones.enter_context(closing(connect(url))) for _ in range(sessions)]
+        with ExitStack() as transactions:
+            for each in connections:
+                transactions.enter_context(each.transaction())
+                each.execute("SELECT")
+        return keeps_its_session(connections[0], partial(connect, url))
 
-    assert found == [True, False, True]
+
+def test_a_server_is_told_from_a_pooler(sourced_postgres: str) -> None:
+    """Only a connection that keeps its session can hear anything."""
+    assert is_kept(sourced_postgres)
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 3])
+@pytest.mark.parametrize("in_turn", [0, 1])
+def test_a_pooler_of_transactions_is_found_out(
+    start_pgbouncer: PgBouncers, sessions: int, in_turn: int
+) -> None:
+    """However many sessions it has, and whichever of them it takes."""
+    with start_pgbouncer(mode="transaction", size=sessions, in_turn=in_turn) as url:
+        assert not is_kept(url, sessions)
+
+
+def test_a_pooler_of_sessions_is_none_to_fear(start_pgbouncer: PgBouncers) -> None:
+    with start_pgbouncer(mode="session") as url:
+        assert is_kept(url, sessions=3)
 
 
 def test_that_hints_cannot_be_heard_is_said_once(
@@ -96,11 +118,14 @@ def test_no_session_of_the_pooler_listens(pooled: PostgresStore, pgbouncer: str)
 
 
 def test_hints_are_heard_through_a_pooler_of_sessions(
-    direct: PostgresStore, pgbouncer_by_session: str, schema: str
+    direct: PostgresStore, start_pgbouncer: PgBouncers, schema: str
 ) -> None:
     direct.register("G", ["added"])
     heard: SimpleQueue[frozenset[str]] = SimpleQueue()
-    with closing(open_store(pgbouncer_by_session, schema=schema)) as reader:
+    with (
+        start_pgbouncer(mode="session") as url,
+        closing(open_store(url, schema=schema)) as reader,
+    ):
         end = reader.subscribe(heard.put)
 
         direct.append([message("a")])

@@ -57,9 +57,9 @@ def sourced_sqlite(sourced_clock: FakeClock, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def sourced_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def sourced_postgres() -> Iterator[str]:
     """The URL of a PostgreSQL database, one server per run: `SOURCED_TEST_POSTGRES` or embedded."""
     from sourced_testing._postgres import server
 
-    with server(tmp_path_factory.mktemp("postgres")) as url:
+    with server() as url:
         yield url

@@ -3,8 +3,9 @@
 A pooler that hands out single transactions takes LISTEN without a word, for a session that serves
 somebody else a moment later: nothing is ever heard, and the session collects what is notified. Who
 answers behind a pooler can be seen, since it makes up the process id that a client is told of: it
-is not the one of the session. Then a second connection shows how it pools: while that is inside a
-transaction, a session which is not kept is either in its hands or cannot come back for sure.
+is not the one of the session. Then it shows how it pools. One that hands out the session which has
+rested longest gives another one each time; one that hands out the latest gives it to a second
+connection, if that comes next and begins a transaction.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def keeps_its_session(connection: Connection, connect: Callable[[], Connection])
 
 def _is_kept(connection: Connection, other: Connection) -> bool:
     before = _session(connection)
+    if _session(connection) != before:
+        return False
     with other.transaction():
         return _session(other) != before and _session(connection) == before
 

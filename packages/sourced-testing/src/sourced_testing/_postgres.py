@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,11 +19,12 @@ SERVER = "SOURCED_TEST_POSTGRES"
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
+def server() -> Iterator[str]:
     """Give the URL of a database in which every test makes a schema of its own.
 
-    Where none is named, the server of the `postgres` extra is started in `folder` and stopped at
-    the end. Without it the tests are skipped, unless they run under tox, where that is a failure.
+    Where none is named, the server of the `postgres` extra is started in a folder of its own, and
+    both are gone at the end. Without it the tests are skipped, unless they run under tox, where
+    that is a failure.
     """
     if named := os.environ.get(SERVER):
         yield named
@@ -38,8 +39,11 @@ def server(folder: Path) -> Iterator[str]:
         if "TOX_ENV_NAME" in os.environ:
             pytest.fail(problem)
         pytest.skip(problem)
-    embedded = pgserver.get_server(folder)
-    try:
-        yield embedded.get_uri()
-    finally:
-        embedded.cleanup()
+    # Not below pytest's folder: each run of pytest takes that away from all other users, and for
+    # root the server runs as one.
+    with TemporaryDirectory(prefix="sourced-postgres-", ignore_cleanup_errors=True) as folder:
+        embedded = pgserver.get_server(folder)
+        try:
+            yield embedded.get_uri()
+        finally:
+            embedded.cleanup()
