@@ -57,7 +57,7 @@ def test_connections_come_back_soon_after_the_server_however_long_it_was_away(
     began = time.monotonic()
 
     assert waiting.outcome().error is None
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_a_server_that_stays_away_is_named_with_the_reason(

@@ -19,7 +19,7 @@ from sourced_testing.conformance._given import Given, message
 from sourced_testing.conformance._race import Running
 
 STREAMS = ["a", "b", "c"]
-LIMIT = 0.5
+LIMIT = 1.5
 """Of the frozen process's transactions, in seconds."""
 
 TRIPS = [

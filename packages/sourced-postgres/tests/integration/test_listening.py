@@ -285,7 +285,7 @@ def test_work_is_found_within_a_poll_while_the_listener_is_away(
         with door.shut():
             away = [latency(sender, recorder, f"away-{number}") for number in range(5)]
 
-    assert max(away) < 2  # a poll has jitter, and the machine other things to do
+    assert max(away) < 5  # a poll has jitter, and the machine other things to do
 
 
 def test_hints_are_followed_again_once_the_listener_is_back(

@@ -27,8 +27,8 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def url(cluster: Cluster, schema: str) -> str:
-    """A store that goes by the server's clock."""
-    return f"{cluster.url}?schema={schema}"
+    """A store that goes by the server's clock; what is frozen holds no row up for long."""
+    return f"{cluster.url}?schema={schema}&transaction_limit={LEASE}"
 
 
 @pytest.fixture
