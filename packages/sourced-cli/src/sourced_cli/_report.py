@@ -153,7 +153,7 @@ class Report:
 
 @contextmanager
 def reporting(
-    command: str, *, as_json: bool, verbose: bool, streams: bool = False
+    command: str, *, as_json: bool, verbose: bool, streams: bool = False, endless: bool = False
 ) -> Iterator[Report]:
     """Run a command's body; whatever happens in it ends in its exit code and in words.
 
@@ -162,6 +162,7 @@ def reporting(
         as_json: write documents, not text.
         verbose: say more on stderr.
         streams: there are any number of answers, none included, each on a line of its own.
+        endless: it goes on until Ctrl-C, which is then no interruption but its end.
 
     Raises:
         typer.Exit: always in the end, unless all went well.
@@ -174,7 +175,8 @@ def reporting(
             except (typer.Exit, typer.TyperException, BrokenPipeError, UnwritableError):
                 raise
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - each has its code
-                report.refuse(error)
+                if not (endless and isinstance(error, KeyboardInterrupt)):
+                    report.refuse(error)
             report.finish()
         except BrokenPipeError:
             forget(out)

@@ -89,7 +89,7 @@ def lag(  # noqa: PLR0913, PLR0917 - an argument for each option
 
     Pending is zero if and only if nothing is pending; parked streams are counted by themselves.
     """
-    with reporting("lag", as_json=as_json, verbose=verbose, streams=watch) as report:
+    with reporting("lag", as_json=as_json, verbose=verbose, streams=watch, endless=watch) as report:
         store = find_store(app, dsn, report).store
         limits = Limits(over=fail_over, age=fail_age)
         while True:

@@ -116,7 +116,9 @@ def tail(  # noqa: PLR0913, PLR0917 - an argument for each option
     Where a writer holds back what comes next, the tail waits for it and says for whom.
     With --json each message is a document on a line of its own.
     """
-    with reporting("messages.tail", as_json=as_json, verbose=verbose, streams=True) as report:
+    with reporting(
+        "messages.tail", as_json=as_json, verbose=verbose, streams=True, endless=following
+    ) as report:
         store = find_store(app, dsn, report).store
         last = SHOWN if count is None else count
         names = sorted(set(types)) if types else None
