@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,9 +40,12 @@ def project(
     monkeypatch.setenv("COLUMNS", "80")
     logger = logging.getLogger("sourced")
     handlers, level = list(logger.handlers), logger.level
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield Project(folder, capsys)
     logger.handlers[:] = handlers
     logger.setLevel(level)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
     forget_modules(folder)
 
 

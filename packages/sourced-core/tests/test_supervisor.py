@@ -20,6 +20,7 @@ from sourced._pace import Pace
 from sourced._session import Session
 from sourced._store import Claim
 from sourced.errors import StoreUnavailableError, UnknownGroupError, UsageError
+from sourced.memory import MemoryStore
 from sourced.runtime import Ended, Supervisor
 from sourced.runtime._queue import WorkQueue
 from sourced.runtime._troubles import Troubles
@@ -400,6 +401,43 @@ def test_the_second_signal_stops_it_by_force(app_on: AppFactory) -> None:
 
     assert (ended.exit_code, ended.signal) == (70, signal.SIGINT)
     assert left_behind(app) == (0, 0)
+
+
+@pytest.fixture
+def former_handlers() -> Iterator[None]:
+    """Signals do afterwards what they did before."""
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_once_it_listens_no_signal_that_comes_after_its_run_ends_the_process(
+    app_on: AppFactory, former_handlers: None, number: signal.Signals
+) -> None:
+    supervisor = Supervisor(app_on(Recorder()))
+
+    supervisor.listen()
+    os.kill(os.getpid(), number)
+    ended = supervisor.run()
+    os.kill(os.getpid(), number)
+
+    assert (ended.exit_code, ended.signal) == (0, number)
+
+
+def test_a_signal_that_comes_when_a_drain_has_reached_its_end_did_not_end_it() -> None:
+    class Leaving(MemoryStore):
+        def leave(self, worker: str) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().leave(worker)
+
+    app = App(Leaving()).register(Recorder())
+    app.dispatch(Note(text="n"), to="s")
+
+    ended = Supervisor(app).drain()
+
+    assert (ended.tally.handled, ended.forced, ended.signal) == (1, False, None)
 
 
 def test_told_to_stop_before_it_runs_it_ends_at_once(app_on: AppFactory) -> None:

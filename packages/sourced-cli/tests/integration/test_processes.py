@@ -241,6 +241,49 @@ def test_ctrl_c_ends_idle_workers_with_0(project: Project) -> None:
     assert "stopping: no new claims" in err
 
 
+LATE = """
+import atexit, os, signal
+from sourced import App, Command, Reactor, on
+
+def signal_myself():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+class Note(Command, type="late.note"):
+    pass
+
+class Idle(Reactor, group="Idle"):
+    @on
+    def note(self, message: Note): ...
+
+class Late(App):
+    def close(self):
+        if os.environ.get("LATE") == "while it closes":
+            signal_myself()
+        super().close()
+
+if os.environ.get("LATE") == "while Python ends":
+    atexit.register(signal_myself)
+app = Late("sqlite:///late.db").register(Idle)
+"""
+
+
+@pytest.mark.parametrize("late", ["while it closes", "while Python ends"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_signal_kills_no_process_that_is_about_to_end(
+    project: Project, late: str, number: signal.Signals
+) -> None:
+    project.write(app=LATE.replace("SIGTERM", number.name))
+    dispatch(project, "app.install()")
+    workers = project.start("workers", "--json", LATE=late)
+    await_fact(lambda: state_of(project, "late.db") == (0, 1))
+
+    workers.send_signal(signal.SIGTERM)
+    code, out, err = ended(workers)
+
+    assert (code, json.loads(out)["status"]) == (0, "ok"), err
+    assert "interrupted" not in err
+
+
 def test_a_drain_that_is_cut_short_says_so_by_its_exit_code(project: Project) -> None:
     project.write(app=LOADED)
     dispatch(

@@ -93,6 +93,7 @@ def workers(
                 report.note(
                     f"workers of {found.name} run with {threads} threads; Ctrl-C stops them"
                 )
+            supervisor.listen()  # also while the answer is written
             ended = supervisor.drain() if drain else supervisor.run()
         try:
             if (error := _cut_short(ended, drained=drain)) is not None:

@@ -56,6 +56,7 @@ __all__ = ["GRACE", "Ended", "Supervisor"]
 GRACE = 25.0
 """How long, in seconds, what is in hand may take once the end has been asked for."""
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FORCED_EXIT = 70
 LEAVE_PATIENCE = 5.0
 LONGEST_WAIT = 1.0  # where a wait cannot be interrupted, signals are seen this late
@@ -88,6 +89,9 @@ class Supervisor:
 
     In the main thread, TERM and INT end it: the first lets what is in hand be finished, the second
     gives it back at once, the third exits. An error of a handler or of the store ends no thread.
+
+    While it runs; afterwards signals do what they did before. A program that is nothing but
+    workers calls `listen` first, so that none kills it in the middle of its last words.
 
     Args:
         app: its registered reactors are served.
@@ -122,6 +126,8 @@ class Supervisor:
         self._stopping = threading.Event()
         self._notes: SimpleQueue[str] = SimpleQueue()
         self._signals: list[int] = []
+        self._is_listening = False
+        self._ended_by: int | None = None
         self._lock = threading.Lock()
         self._tally = Tally()
         self._error: BaseException | None = None
@@ -136,6 +142,16 @@ class Supervisor:
     def stop(self) -> None:
         """Ask for the end, from any thread; asked again, what is in hand is given back at once."""
         self._notes.put("stop")
+
+    def listen(self) -> None:
+        """Let TERM and INT ask for the end from now on, until the process ends.
+
+        Those that come before `run` or `drain` end it at once; those that come after it change
+        nothing, but for the third, which exits. Only in the main thread.
+        """
+        for number in SIGNALS:
+            signal.signal(number, self._signalled)
+        self._is_listening = True
 
     def run(self) -> Ended:
         """Handle what comes until the end is asked for.
@@ -209,8 +225,7 @@ class Supervisor:
             _leave(presence, LEAVE_PATIENCE if forced else None)
         if self._error is not None:
             raise self._error
-        first = self._signals[0] if self._signals else None
-        return Ended(tally=self.tally, forced=forced, signal=first)
+        return Ended(tally=self.tally, forced=forced, signal=self._ended_by)
 
     def _wait_for(self, running: int) -> bool:
         """Wait until all threads have ended; True if that takes too long or is not wanted."""
@@ -234,6 +249,7 @@ class Supervisor:
             return "overdue" if left <= LONGEST_WAIT and deadline is not None else ""
 
     def _finish(self) -> None:
+        self._ended_by = self._signals[0] if self._signals else None
         logger.info(
             "stopping: no new claims; what is in hand has %g s; ask again to stop now", self._grace
         )
@@ -243,10 +259,10 @@ class Supervisor:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         """Let signals ask for the end, where Python allows it: in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
+        if self._is_listening or threading.current_thread() is not threading.main_thread():
             yield
             return
-        former = {n: signal.signal(n, self._signalled) for n in (signal.SIGTERM, signal.SIGINT)}
+        former = {number: signal.signal(number, self._signalled) for number in SIGNALS}
         try:
             yield
         finally:
