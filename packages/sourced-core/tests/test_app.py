@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -25,6 +26,7 @@ from sourced import (
     on,
     react,
 )
+from sourced._groups import Groups
 from sourced._messages import encode, with_meta
 from sourced._records import NewMessage
 from sourced._round import Round
@@ -487,7 +489,134 @@ def test_an_unknown_group_is_named(app_on: AppFactory) -> None:
         app.groups.stop(Greeter)
 
 
+def test_a_group_that_is_nearly_named_so_is_suggested(app_on: AppFactory) -> None:
+    app = app_on(Person)
+
+    with pytest.raises(UnknownGroupError, match=r"unknown group 'Persn'; did you mean 'Person'\?"):
+        app.groups.status("Persn")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda groups: groups.status(Person),
+        lambda groups: groups.stop(Person),
+        lambda groups: groups.start("Person"),
+        lambda groups: groups.reset(Person),
+        lambda groups: groups.retry(Person),
+    ],
+    ids=["status", "stop", "start", "reset", "retry"],
+)
+def test_the_first_verb_may_be_one_of_the_groups(verb: Callable[[Groups], object]) -> None:
+    app = App().register(Person)
+
+    verb(app.groups)
+
+    assert [group.name for group in app.store.inspect.groups()] == ["Person"]
+
+
+def test_skipping_may_be_the_first_verb() -> None:
+    store = MemoryStore()
+    App(store).register(Person).dispatch(Start(), to="p-1")
+
+    assert App(store).register(Person, Greeter).groups.skip("Person", "p-1") == 1
+    with pytest.raises(NotFoundError, match="nothing pending"):
+        App(store).register(Person, Greeter).groups.skip(Greeter, "p-1")
+
+
+def test_streams_and_groups_may_be_one_or_several(app_on: AppFactory) -> None:
+    seen = []
+
+    class Log(Reactor, group="Log"):
+        @on
+        def see(self, event: Started) -> None:
+            seen.append(event.meta.stream_id)
+
+    log = Log()
+    app = app_on(log, Person)
+    for stream_id in ("s1", "s2", "s", "1"):
+        app.append(Started(), to=stream_id)
+    app.drain()
+    seen.clear()
+
+    for streams, groups in (("s1", "Log"), (["s1", "s2"], ["Log"]), ("s2", Log), ({"s"}, log)):
+        app.groups.reset(log, streams=streams)
+        assert app.drain(groups=Person).handled == 0
+        app.drain(groups=groups)
+
+    assert seen == ["s1", "s1", "s2", "s2", "s"]
+
+
+def test_a_stream_that_does_not_exist_is_told_before_any_is_reset(app_on: AppFactory) -> None:
+    app = app_on(Person)
+    app.append(Started(), to="p-1")
+    app.drain()
+
+    with pytest.raises(NotFoundError, match="no stream 'nope'"):
+        app.groups.reset(Person, streams=["p-1", "nope"])
+    with pytest.raises(NotFoundError, match="no stream 'p-'"):
+        app.groups.reset(Person, streams="p-")
+
+    assert app.groups.status(Person).pending == 0
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"p-1", ["p-1"], ""])
+def test_what_is_no_stream_id_is_refused(app_on: AppFactory, wrong: Any) -> None:
+    app = app_on(Person)
+
+    with pytest.raises(UsageError, match="stream"):
+        app.groups.reset(Person, streams=[wrong])
+    with pytest.raises(UsageError, match="stream"):
+        app.groups.skip(Person, wrong)
+    if wrong is not None:
+        with pytest.raises(UsageError, match="stream"):
+            app.groups.retry(Person, wrong)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda app, groups: app.drain(groups=groups),
+        lambda app, groups: app.wait(app.dispatch(Start(), to="p-2"), groups=groups, timeout=0),
+    ],
+    ids=["drain", "wait"],
+)
+def test_a_group_that_is_not_there_is_told_and_nothing_is_done(
+    app_on: AppFactory, verb: Callable[[App, Any], object]
+) -> None:
+    app = app_on(Person)
+    app.dispatch(Start(), to="p-1")
+
+    for groups in ("Persona", ["Person", "Persona"]):
+        with pytest.raises(UnknownGroupError, match=r"unknown group 'Persona'.*'Person'"):
+            verb(app, groups)
+    with pytest.raises(UnknownGroupError, match="unknown group 'Greeter'; register its reactor"):
+        verb(app, Greeter)
+
+    assert app.groups.status(Person).pending >= 1
+
+
+def test_others_groups_can_be_waited_for_but_not_drained(app_on: AppFactory) -> None:
+    app_on(Greeter)
+    app = app_on(Person)
+    receipt = app.dispatch(Greet(), to="greeter")
+
+    with pytest.raises(WaitTimeoutError, match="'Greeter' has not handled"):
+        app.wait(receipt, groups="Greeter", timeout=0)
+    with pytest.raises(UnknownGroupError, match="'Greeter'"):
+        app.drain(groups="Greeter")
+
+
 # --- reading --------------------------------------------------------------------------------------
+
+
+def test_types_may_be_one_or_several(app_on: AppFactory) -> None:
+    app = app_on(Person)
+    app.append([Started(name="a"), Greeted(name="b")], to="p-1")
+
+    for types in (Started, [Started], (Started,)):
+        assert list(app.read_stream("p-1", types=types)) == [Started(name="a")]
+        assert list(app.read_all(types=types)) == [Started(name="a")]
 
 
 def test_load_gives_the_state_as_of_a_seq(app_on: AppFactory) -> None:

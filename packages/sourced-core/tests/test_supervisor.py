@@ -466,6 +466,18 @@ def test_nothing_to_work_with_is_refused(app_on: AppFactory) -> None:
         Supervisor(App())
     with pytest.raises(UnknownGroupError, match="Nobody"):
         Supervisor(app_on(Recorder()), groups=["Nobody"])
+    with pytest.raises(UnknownGroupError, match=r"'Recoder'; did you mean 'Recorder'\?"):
+        Supervisor(app_on(Recorder()), groups="Recoder")
+
+
+@pytest.mark.parametrize("one", ["Recorder", Recorder])
+def test_one_group_need_not_be_in_a_list(one: object) -> None:
+    app = App().register(Recorder(), Gate())
+    app.dispatch(Note(text="n"), to="s")
+
+    ended = Supervisor(app, groups=one).drain()
+
+    assert ended.tally.handled == 1
 
 
 # --- draining -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from sourced._actor import Actor
-from sourced._arguments import checked_bound, checked_place
+from sourced._arguments import checked_bound, checked_place, checked_types, several
 from sourced._batch import StreamReader
 from sourced._clock import Clock
 from sourced._drain import drain
@@ -23,7 +23,7 @@ from sourced._errors_policy import Policy
 from sourced._groups import Groups, this_operator
 from sourced._handle_now import HandleNow
 from sourced._host import forget_host, note_host, provide_default
-from sourced._messages import Command, Message, decode, stored_types, with_meta
+from sourced._messages import Command, Message, decode, with_meta
 from sourced._outcomes import Dispatch
 from sourced._reader import StoreReader
 from sourced._receipt import Receipt
@@ -102,7 +102,7 @@ class App:
         self._lock = threading.RLock()
         self._unannounced: list[Registered] = []
         self._unhandled: set[type[Message]] = set()
-        self.groups: Groups = Groups(self.store, self._registry, self.clock)
+        self.groups: Groups = Groups(self.store, self._registry, self.clock, self.ready)
 
     def __repr__(self) -> str:
         groups = ", ".join(entry.group for entry in self._registry)
@@ -339,7 +339,7 @@ class App:
     def drain(
         self,
         *,
-        groups: Collection[Any] | None = None,
+        groups: Any = None,
         threads: int = 1,
         stopping: Callable[[], bool] = lambda: False,
     ) -> Tally:
@@ -348,31 +348,39 @@ class App:
         What waits for a retry or for its time stays. Safe next to workers and other drains.
 
         Args:
-            groups: only these (reactors or names).
+            groups: only these: one or several, reactors or names; all of this app's when None.
             threads: how many to use.
             stopping: asked between streams; what is in hand is committed, the rest given back.
 
         Raises:
+            UnknownGroupError: one of them is not registered with this app.
             StoreUnavailableError: the store went away; what was committed stands.
         """
         engine, registry = self.ready()
-        names = None if groups is None else [self.groups.name_of(group) for group in groups]
+        names = None if groups is None else [registry.of(one).group for one in several(groups)]
         return drain(engine, registry, groups=names, threads=threads, stopping=stopping)
 
-    def wait(
-        self, receipt: Receipt, *, groups: Collection[Any] | None = None, timeout: float = 5.0
-    ) -> None:
+    def wait(self, receipt: Receipt, *, groups: Any = None, timeout: float = 5.0) -> None:
         """Wait until the groups have handled all that a dispatched message has caused.
 
-        Exact: it returns when none of this app's groups (or of those named) has anything of the
-        message's correlation left to handle. Scheduled messages are not waited for.
+        Exact: it returns when none of the groups has anything of the message's correlation left to
+        handle. Scheduled messages are not waited for.
+
+        Args:
+            receipt: of the message.
+            groups: one or several, reactors or names, also of other processes; all of this app's
+                when None.
+            timeout: how long, in seconds.
 
         Raises:
+            UnknownGroupError: there is no such group.
             WaitTimeoutError: names what is pending.
             StreamParkedError, GroupStoppedError: it waits for an operator.
         """
         self.ready()
-        names = [e.group for e in self._registry] if groups is None else self._names(groups)
+        names = (
+            [e.group for e in self._registry] if groups is None else self.groups.names_of(groups)
+        )
         wait_for_correlation(self._engine, receipt, names, timeout)
 
     def wait_for(self, group: Any, stream_id: str, seq: int, *, timeout: float = 5.0) -> None:
@@ -411,7 +419,7 @@ class App:
         *,
         after: int = 0,
         upto: int | None = None,
-        types: Collection[type[Message]] | None = None,
+        types: type[Message] | Collection[type[Message]] | None = None,
     ) -> Iterator[Message]:
         """Give the messages of a stream with after < seq ≤ upto, in order, page by page.
 
@@ -420,7 +428,7 @@ class App:
         Raises:
             UsageError: a seq below 0.
         """
-        names = None if types is None else stored_types(types)
+        names = checked_types(types)
         bounds = checked_place(after, "after"), checked_bound(upto, "upto")
         return self._messages(stream_id, *bounds, names)
 
@@ -440,7 +448,7 @@ class App:
         self,
         *,
         after: int | None = None,
-        types: Collection[type[Message]] | None = None,
+        types: type[Message] | Collection[type[Message]] | None = None,
         limit: int = 500,
         backwards: bool = False,
     ) -> MessagePage:
@@ -449,7 +457,7 @@ class App:
         Raises:
             UsageError: a position below 0, or a limit below 1.
         """
-        names = None if types is None else stored_types(types)
+        names = checked_types(types)
         page = self.store.read_all(after=after, types=names, limit=limit, backwards=backwards)
         return MessagePage(
             messages=tuple(decode(record) for record in page.messages),
@@ -494,9 +502,6 @@ class App:
                 "dispatch_many records now; use dispatch(…, at=… or after=…) for later"
             )
         return self.addressed(dispatch.message, dispatch.to, dispatch.meta)
-
-    def _names(self, groups: Collection[Any]) -> list[str]:
-        return [self.groups.name_of(group) for group in groups]
 
     def _warn_unhandled(self, message: type[Message]) -> None:
         if not issubclass(message, Command) or message in self._unhandled:

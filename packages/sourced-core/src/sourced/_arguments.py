@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sourced._failures import safe_repr
 from sourced._json_text import name_problem
+from sourced._messages import Message, stored_types
 from sourced._moments import checked_moment
 from sourced._store_values import BEGINNING, NOW, Claim, Done, Keep, Start, StreamCommit
 from sourced.errors import RegistrationError, UsageError
@@ -19,6 +21,9 @@ __all__ = [
     "checked_limit",
     "checked_place",
     "checked_start",
+    "checked_stream",
+    "checked_types",
+    "several",
 ]
 
 MOST = 2**63 - 1
@@ -67,6 +72,45 @@ def checked_start(start: object) -> Start:
     except UsageError as error:
         raise RegistrationError(_no_start(start)) from error
     raise RegistrationError(_no_start(start))
+
+
+def checked_stream(stream_id: object) -> str:
+    """Return the id of a stream that there may be.
+
+    Raises:
+        UsageError: it is no text, or one that no store could hold.
+    """
+    if (problem := name_problem(stream_id)) is not None:
+        raise UsageError(f"the stream id {safe_repr(stream_id)} {problem}")
+    return str(stream_id)
+
+
+def checked_types(types: object) -> frozenset[str] | None:
+    """Return under which names messages of one class, or of several, are stored; None for all.
+
+    Raises:
+        UsageError: one of them is no message class.
+    """
+    if types is None:
+        return None
+    classes = several(types)
+    for each in classes:
+        if not (isinstance(each, type) and issubclass(each, Message)):
+            raise UsageError(
+                f"types= must be message classes such as ItemAdded, got {safe_repr(each)}"
+            )
+    return stored_types(classes)
+
+
+def several(given: object) -> list[Any]:
+    """Return what was given, one thing or several, as a list.
+
+    A text is one thing, not a collection of letters; so is a class, or an object that cannot be
+    gone through.
+    """
+    if isinstance(given, str | bytes | type) or not isinstance(given, Iterable):
+        return [given]
+    return list(given)
 
 
 def check_group(name: object, was: Iterable[object] = ()) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform
 from sourced._definition import Definition, define
 from sourced._draft import Draft
 from sourced._meta import Meta, new_meta
+from sourced._naming import nearest
 from sourced._schema import Extra, SchemaFactory
 from sourced._type_names import TypeNames
 from sourced.errors import DefinitionError, PayloadError, UnknownTypeError, UsageError
@@ -252,10 +253,4 @@ def find_type(type: str, within: type[M] = Message) -> type[M]:  # type: ignore[
     found = _names.find(type)
     if found is not None and issubclass(found, within):
         return found
-    raise UnknownTypeError(type, within.__name__, _nearest(type, message_types(within)))
-
-
-def _nearest(type: str, known: Iterable[str]) -> str | None:
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(str(type), known, n=1, cutoff=0.6)), None)
+    raise UnknownTypeError(type, within.__name__, nearest(type, message_types(within)))

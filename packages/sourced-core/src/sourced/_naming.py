@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["camel_case", "plain_name"]
+from collections.abc import Iterable
+
+__all__ = ["camel_case", "nearest", "plain_name"]
 
 
 def plain_name(cls: type) -> str:
     """Return a class's qualified name without the module and without `<locals>` parts."""
     return cls.__qualname__.replace(".<locals>.", ".")
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant, if one is near."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(str(name), known, n=1, cutoff=0.6)), None)
 
 
 def camel_case(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sourced._messages import Message
+from sourced._naming import nearest
 from sourced._store import BEGINNING, Start
 from sourced.errors import RegistrationError, UnknownGroupError
 
@@ -57,6 +58,9 @@ class Registry:
     def __len__(self) -> int:
         return len(self._by_group)
 
+    def __contains__(self, group: str) -> bool:
+        return group in self._by_group
+
     def add(self, entry: Registered) -> bool:
         """Add a reactor; False if this very one is there already.
 
@@ -100,7 +104,9 @@ class Registry:
         else:
             found = next((e for e in self if e.key is reactor or type(e.key) is reactor), None)
         if found is None:
-            raise UnknownGroupError(reactor if isinstance(reactor, str) else _name(reactor))
+            if isinstance(reactor, str):
+                raise UnknownGroupError(reactor, nearest(reactor, self._by_group))
+            raise UnknownGroupError(_name(reactor))
         return found
 
 

@@ -195,13 +195,17 @@ class UnknownGroupError(ConfigurationError):
 
     Attributes:
         group: the name asked for.
+        suggestion: the nearest known name, if one is near.
     """
 
-    def __init__(self, group: str) -> None:
-        super().__init__(group)
+    def __init__(self, group: str, suggestion: str | None = None) -> None:
+        Exception.__init__(self, group, suggestion)
         self.group = group
+        self.suggestion = suggestion
 
     def __str__(self) -> str:
+        if self.suggestion is not None:
+            return f"unknown group {self.group!r}; did you mean {self.suggestion!r}?"
         return f"unknown group {self.group!r}; register its reactor with app.register(...)"
 
 

@@ -30,7 +30,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -38,6 +38,7 @@ from types import FrameType
 from typing import Any
 
 from sourced._app import App
+from sourced._arguments import several
 from sourced._drain import drain_in
 from sourced._engine import Engine, logger
 from sourced._pace import Pace, pace_of
@@ -96,7 +97,7 @@ class Supervisor:
     Args:
         app: its registered reactors are served.
         threads: how many streams' batches are handled at the same time.
-        groups: only these (reactors or names); all when None.
+        groups: only these: one or several, reactors or names; all of the app's when None.
         grace: how long, in seconds, what is in hand may take after the end has been asked for.
 
     Raises:
@@ -109,12 +110,14 @@ class Supervisor:
         app: App,
         *,
         threads: int = 4,
-        groups: Collection[Any] | None = None,
+        groups: Any = None,
         grace: float = GRACE,
     ) -> None:
         if threads < 1:
             raise UsageError(f"threads must be 1 or more, got {threads}")
-        wanted = app.reactors if groups is None else [app.registered(group) for group in groups]
+        wanted = (
+            app.reactors if groups is None else [app.registered(one) for one in several(groups)]
+        )
         if not wanted:
             raise UsageError("nothing to work for: register reactors with app.register(…)")
         self._app = app
