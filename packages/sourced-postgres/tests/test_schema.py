@@ -500,7 +500,10 @@ def test_a_role_that_does_not_exist_is_named(plain: PostgresStore) -> None:
 # --- identifiers and options ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "1a", "a-b", 'a"b', "a b", "pg_own", "x" * 64, "a;b"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "1a", "a-b", 'a"b', "a b", "a\n", "é", "PG_own", "x" * 64, "a;b", "information_schema"],
+)
 def test_a_schema_that_is_no_identifier_is_refused(name: str) -> None:
     with pytest.raises(StoreUrlError, match="identifier"):
         open_store("postgresql://localhost/shop", schema=name)
@@ -524,6 +527,28 @@ def test_an_option_that_is_unknown_or_does_not_fit_is_refused(query: str) -> Non
         open_store(f"postgresql://ada:secret@localhost/shop?{query}")
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"pool_size": "8"},
+        {"pool_size": True},
+        {"hints": "off"},
+        {"pool_timeout": 30},
+        {"lock_timeout": 5.0},
+        {"transaction_limit": None},
+        {"application_name": "a\0b"},
+        {"application_name": None},
+        {"schema": None},
+    ],
+)
+def test_an_option_of_another_kind_is_refused(option: dict[str, Any]) -> None:
+    """When the store is opened, not when the option is first used."""
+    (name,) = option
+
+    with pytest.raises(StoreUrlError, match=name):
+        open_store("postgresql://localhost/shop", **option)
 
 
 def test_an_unknown_keyword_is_refused() -> None:

@@ -18,7 +18,7 @@ from sourced.errors import StoreUrlError
 
 __all__ = ["Options", "options_of"]
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,16 +168,30 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
 
 
 def _checked(options: Options) -> Options:
-    if not _IDENTIFIER.fullmatch(options.schema) or options.schema.lower().startswith("pg_"):
+    for field in fields(options):
+        problem = _problem_of(getattr(options, field.name), field.default)
+        if problem:
+            raise StoreUrlError(f"{field.name}={getattr(options, field.name)!r} {problem}")
+    name = options.schema.lower()
+    is_identifier = _IDENTIFIER.fullmatch(name) and not name.startswith("pg_")
+    if not is_identifier or name == "information_schema":
         raise StoreUrlError(
             f"the schema {options.schema!r} is no identifier: use 1 to 63 letters, digits and "
-            "underscores, not beginning with a digit or 'pg_'"
+            "underscores, not beginning with a digit or 'pg_', and none of PostgreSQL's own"
         )
-    for name in ("pool_size", "max_message_bytes"):
-        if getattr(options, name) < 1:
-            raise StoreUrlError(f"{name}={getattr(options, name)} is too small; say 1 or more")
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if isinstance(value, timedelta) and value <= timedelta(0):
-            raise StoreUrlError(f"{field.name}={value} is no time to wait; say 30 seconds")
     return options
+
+
+def _problem_of(value: object, default: object) -> str:
+    """Return what is wrong with an option, by the kind of value that it has unless said."""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "is neither True nor False"
+    if isinstance(default, int):
+        fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        return "" if fits else "is too small or no integer; say 1 or more"
+    if isinstance(default, str):
+        return "" if isinstance(value, str) and "\0" not in value else "is no text"
+    if value is None and default is None:
+        return ""
+    is_time = isinstance(value, timedelta) and value > timedelta(0)
+    return "" if is_time else "is no time to wait; say timedelta(seconds=30), or 30 in a URL"
