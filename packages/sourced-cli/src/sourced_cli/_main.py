@@ -98,7 +98,12 @@ def _invoke(given: list[str]) -> int:
 
 def main() -> None:
     """Run what the process was called with."""
-    sys.exit(run())
+    code = run()
+    try:
+        sys.stderr.flush()  # what was logged; at the exit it would be an exit code of its own
+    except OSError:
+        forget(sys.stderr)
+    sys.exit(code)
 
 
 def _tell_usage(error: typer.TyperException, *, as_json: bool) -> None:
