@@ -24,7 +24,12 @@ from sourced import (
     on,
 )
 from sourced._errors_policy import Decision, failure_record
-from sourced.errors import GroupStoppedError, NotFoundError, StoreUnavailableError
+from sourced.errors import (
+    ConfigurationError,
+    GroupStoppedError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from sourced_testing import FakeClock
 
 AppFactory = Callable[..., App]
@@ -377,7 +382,7 @@ def test_backoff_doubles_up_to_its_cap() -> None:
 
 @pytest.mark.parametrize("wrong", [{"retries": -1}, {"then": "explode"}])
 def test_a_policy_with_wrong_settings_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ConfigurationError, match="must be"):
         ErrorPolicy(**wrong)
 
 

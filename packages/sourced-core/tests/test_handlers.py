@@ -12,6 +12,7 @@ import pytest
 from sourced import (
     Actor,
     Command,
+    ErrorPolicy,
     Event,
     Events,
     EventSourcedProjector,
@@ -144,7 +145,7 @@ def test_the_group_is_the_class_unless_it_is_named() -> None:
 
 
 def test_options_of_the_class_are_attributes_and_are_inherited() -> None:
-    policy = object()
+    policy = ErrorPolicy()
 
     class Tuned(Cart, snapshot_every=5, max_streams=3, max_messages=7, errors=policy): ...
 

@@ -13,13 +13,21 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from sourced._actor import Actor
-from sourced._arguments import checked_bound, checked_place, checked_types, several
+from sourced._arguments import (
+    checked_bound,
+    checked_message_id,
+    checked_place,
+    checked_text,
+    checked_types,
+    several,
+)
 from sourced._batch import StreamReader
 from sourced._clock import Clock
 from sourced._drain import drain
 from sourced._engine import Engine, logger
 from sourced._entries import entry_of
 from sourced._errors_policy import Policy
+from sourced._failures import safe_repr
 from sourced._groups import Groups, this_operator
 from sourced._handle_now import HandleNow
 from sourced._host import forget_host, note_host, provide_default
@@ -28,7 +36,7 @@ from sourced._outcomes import Dispatch
 from sourced._reader import StoreReader
 from sourced._receipt import Receipt
 from sourced._registry import Registered, Registry
-from sourced._settings import Settings
+from sourced._settings import Settings, check_app
 from sourced._state_cache import StateCache
 from sourced._store import BEGINNING, Registration, Start, Store
 from sourced._stores import open_store, safe_url
@@ -78,6 +86,7 @@ class App:
 
     Raises:
         StoreUrlError: no installed package opens the URL; says which one to install.
+        ConfigurationError: one of them is not of its kind.
     """
 
     def __init__(
@@ -88,6 +97,7 @@ class App:
         settings: Settings | None = None,
         errors: Policy | None = None,
     ) -> None:
+        check_app(store, clock, settings)
         chosen = settings or Settings()
         if errors is not None:
             chosen = replace(chosen, errors=errors)
@@ -234,7 +244,9 @@ class App:
                 self.store, self.store, addressed, stream_id, at=at, after=after
             )
 
-    def dispatch_many(self, dispatches: Iterable[Dispatch[Message]]) -> list[Receipt]:
+    def dispatch_many(
+        self, dispatches: Dispatch[Message] | Iterable[Dispatch[Message]]
+    ) -> list[Receipt]:
         """Record many messages for the workers in one transaction: all of them, or none.
 
         Idempotent by id like `dispatch`: a repeat, of a stored message or of one given earlier,
@@ -253,7 +265,7 @@ class App:
         """
         engine, _ = self.ready()
         with engine.stamping():
-            addressed = [self._addressed_now(dispatch) for dispatch in dispatches]
+            addressed = [self._addressed_now(dispatch) for dispatch in several(dispatches)]
             return dispatch_many(self.store, self.store, addressed)
 
     def append(
@@ -331,8 +343,7 @@ class App:
 
     def cancel(self, message_id: UUID | Receipt, *, reason: str = "") -> bool:
         """Take a scheduled message back; False if it is not waiting any more."""
-        found = message_id.message_id if isinstance(message_id, Receipt) else message_id
-        return self.store.cancel(found, by=this_operator(reason))
+        return self.store.cancel(checked_message_id(message_id), by=this_operator(reason))
 
     # --- working ----------------------------------------------------------------------------------
 
@@ -391,7 +402,7 @@ class App:
             StreamParkedError, GroupStoppedError: it waits for an operator.
             UsageError: a seq below 0.
         """
-        seq = checked_place(seq, "seq")
+        seq, stream_id = checked_place(seq, "seq"), checked_text(stream_id, "stream_id")
         self.ready()
         wait_for(self._engine, self.groups.name_of(group), stream_id, seq, timeout)
 
@@ -404,7 +415,7 @@ class App:
             UnknownGroupError: the actor is not registered.
             UsageError: a seq below 0.
         """
-        upto = checked_bound(upto, "upto")
+        upto, stream_id = checked_bound(upto, "upto"), checked_text(stream_id, "stream_id")
         prototype = self._registry.of(actor).reactor
         loaded: A = prototype.console_instance(stream_id, self, upto=upto)
         return loaded
@@ -430,7 +441,7 @@ class App:
         """
         names = checked_types(types)
         bounds = checked_place(after, "after"), checked_bound(upto, "upto")
-        return self._messages(stream_id, *bounds, names)
+        return self._messages(checked_text(stream_id, "stream_id"), *bounds, names)
 
     def _messages(
         self, stream_id: str, after: int, upto: int | None, names: frozenset[str] | None
@@ -471,7 +482,7 @@ class App:
         Raises:
             NotFoundError: no such message.
         """
-        found = message_id.message_id if isinstance(message_id, Receipt) else message_id
+        found = checked_message_id(message_id)
         records = self.store.trace(found)
         if not records:
             raise NotFoundError(f"no message {found}")
@@ -493,10 +504,16 @@ class App:
         stream_id = to or message.meta.stream_id
         if stream_id is None:
             raise UsageError(f'say which stream: {type(message).__name__}(…), to="a-stream-id"')
+        if meta is not None and not isinstance(meta, Mapping):
+            raise UsageError(f"meta= must be a mapping such as a dict, got {safe_repr(meta, 100)}")
+        if id is not None and not isinstance(id, UUID):
+            raise UsageError(f"id= must be a UUID, got {safe_repr(id, 100)}")
         self._warn_unhandled(type(message))
         return (with_meta(message, user=meta, id=id) if meta or id else message), stream_id
 
     def _addressed_now(self, dispatch: Dispatch[Message]) -> tuple[Message, str]:
+        if not isinstance(dispatch, Dispatch):
+            raise UsageError(f"expected Dispatch(AddItem(…), to=…), got {safe_repr(dispatch, 100)}")
         if dispatch.at is not None or dispatch.after is not None:
             raise UsageError(
                 "dispatch_many records now; use dispatch(…, at=… or after=…) for later"

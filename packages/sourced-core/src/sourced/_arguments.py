@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sourced._failures import safe_repr
 from sourced._json_text import name_problem
 from sourced._messages import Message, stored_types
 from sourced._moments import checked_moment
+from sourced._numbers import checked_bound, checked_limit, checked_place, checked_seconds
+from sourced._receipt import Receipt
 from sourced._store_values import BEGINNING, NOW, Claim, Done, Keep, Start, StreamCommit
 from sourced.errors import RegistrationError, UsageError
 
@@ -19,42 +22,15 @@ __all__ = [
     "checked_bound",
     "checked_decision",
     "checked_limit",
+    "checked_message_id",
     "checked_place",
+    "checked_seconds",
     "checked_start",
     "checked_stream",
+    "checked_text",
     "checked_types",
     "several",
 ]
-
-MOST = 2**63 - 1
-"""The largest number that databases know. Nothing is beyond it, so larger ones mean the same."""
-
-
-def checked_limit(limit: object, name: str = "limit") -> int:
-    """Return how many there may be at most.
-
-    Raises:
-        UsageError: it is no integer of 1 or more.
-    """
-    return _checked_integer(limit, name, least=1)
-
-
-def checked_place(place: object, name: str) -> int:
-    """Return a seq or a position, or a bound of them.
-
-    Raises:
-        UsageError: it is no integer of 0 or more.
-    """
-    return _checked_integer(place, name, least=0)
-
-
-def checked_bound(bound: object, name: str) -> int | None:
-    """Return a seq or a position, or None for no bound.
-
-    Raises:
-        UsageError: it is neither None nor an integer of 0 or more.
-    """
-    return None if bound is None else checked_place(bound, name)
 
 
 def checked_start(start: object) -> Start:
@@ -83,6 +59,29 @@ def checked_stream(stream_id: object) -> str:
     if (problem := name_problem(stream_id)) is not None:
         raise UsageError(f"the stream id {safe_repr(stream_id)} {problem}")
     return str(stream_id)
+
+
+def checked_text(text: object, name: str) -> str:
+    """Return a text.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"{name}= must be a text, got {safe_repr(text)}")
+    return text
+
+
+def checked_message_id(named: object) -> UUID:
+    """Return the id of a message that is named by it, or by its receipt.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    found = named.message_id if isinstance(named, Receipt) else named
+    if not isinstance(found, UUID):
+        raise UsageError(f"expected a receipt or a message's id, a UUID, got {safe_repr(named)}")
+    return found
 
 
 def checked_types(types: object) -> frozenset[str] | None:
@@ -173,12 +172,6 @@ def _problem_of(one: StreamCommit, seen: set[str]) -> str | None:
     elif one.ack_seq < one.claim.next_seq:
         return f"ack_seq {one.ack_seq} is before the claim's next_seq {one.claim.next_seq}"
     return None
-
-
-def _checked_integer(number: object, name: str, *, least: int) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < least:
-        raise UsageError(f"{name}= must be an integer of {least} or more, got {safe_repr(number)}")
-    return min(number, MOST)
 
 
 def _no_start(start: object) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from sourced._errors_policy import policy_problem
 from sourced._handler_reading import read_handlers
 from sourced._handler_table import HandlerTable, Kind
 from sourced._json_text import name_problem
@@ -118,6 +119,8 @@ class Consumer:
             if value is not None:
                 setattr(cls, name, value)
         if errors is not None:
+            if (problem := policy_problem(errors)) is not None:
+                raise DefinitionError(place_of_class(cls), f"errors= {problem}")
             cls.error_policy = errors
         if not cls.__module__.startswith("sourced._"):
             cls._read_handlers()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sourced._engine import Engine
+from sourced._failures import safe_repr
+from sourced._numbers import is_integer
 from sourced._pace import pace_of
 from sourced._registry import Registered, Registry
 from sourced._round import Round
@@ -31,8 +33,8 @@ def drain(
     Raises:
         StoreUnavailableError: the store went away; what was committed stands.
     """
-    if threads < 1:
-        raise UsageError(f"threads must be 1 or more, got {threads}")
+    if not is_integer(threads, least=1):
+        raise UsageError(f"threads must be 1 or more, got {safe_repr(threads)}")
     entries = [entry for entry in registry if groups is None or entry.group in groups]
     total = Tally()
     if entries:

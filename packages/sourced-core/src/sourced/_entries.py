@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sourced._arguments import check_group, checked_start
+from sourced._errors_policy import policy_problem
 from sourced._messages import Message, stored_types
 from sourced._registry import Registered
 from sourced._store import Start
@@ -37,6 +38,9 @@ def entry_of(key: Any, start: Start) -> Registered:
             raise RegistrationError(
                 f"group {group!r} handles {message!r}, which is no message class"
             )
+    policy = getattr(reactor, "error_policy", None)
+    if policy is not None and (problem := policy_problem(policy)) is not None:
+        raise RegistrationError(f"group {group!r}: its error_policy {problem}")
     if not classes:
         raise RegistrationError(
             f"group {group!r} handles no message; give {_name(key)} a handler: "

@@ -8,12 +8,14 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from inspect import iscoroutinefunction
 from typing import Literal
 
 from sourced._failures import safe_repr
 from sourced._messages import Message
 from sourced._moments import due
-from sourced.errors import UsageError
+from sourced._numbers import is_integer
+from sourced.errors import ConfigurationError, UsageError
 
 __all__ = [
     "Decision",
@@ -27,6 +29,7 @@ __all__ = [
     "checked_decision",
     "exponential",
     "failure_record",
+    "policy_problem",
     "storable_text",
 ]
 
@@ -117,6 +120,9 @@ class ErrorPolicy:
         backoff: attempt (from 1) → delay before the next one.
         then: what follows the last retry.
         on_retry, on_park, on_stop, on_skip: told of each such decision; their errors are logged.
+
+    Raises:
+        ConfigurationError: one of them is not of its kind.
     """
 
     retries: int = 5
@@ -128,10 +134,16 @@ class ErrorPolicy:
     on_skip: Callback | None = None
 
     def __post_init__(self) -> None:
-        if self.retries < 0:
-            raise ValueError(f"retries must be 0 or more, got {self.retries}")
+        if not is_integer(self.retries, least=0):
+            raise _wrong("retries", "an integer of 0 or more", self.retries)
+        if not callable(self.backoff):
+            raise _wrong("backoff", "a function such as exponential()", self.backoff)
         if self.then not in ("park", "stop", "skip"):
-            raise ValueError(f"then must be 'park', 'stop' or 'skip', got {self.then!r}")
+            raise _wrong("then", "'park', 'stop' or 'skip'", self.then)
+        for name in ("on_retry", "on_park", "on_stop", "on_skip"):
+            told = getattr(self, name)
+            if told is not None and not callable(told):
+                raise _wrong(name, "a function of the failure", told)
 
     def __call__(self, failure: Failure) -> Decision:
         """Decide what happens to a message that failed."""
@@ -151,6 +163,26 @@ class ErrorPolicy:
         if isinstance(decision, Park):
             return self.on_park
         return self.on_stop if isinstance(decision, Stop) else self.on_skip
+
+
+def policy_problem(policy: object) -> str | None:
+    """Return why something is no error policy and what would be one, if it is none."""
+    if isinstance(policy, type):
+        got = f"the class {policy.__name__}; write {policy.__name__}(…)"
+    elif iscoroutinefunction(policy):
+        got = f"an async function, {policy.__name__}"
+    elif not callable(policy):
+        got = safe_repr(policy)
+    else:
+        return None
+    return (
+        "must be an ErrorPolicy(retries=…), or a function of the failure that returns "
+        f"Retry(after=…), Park(), Stop() or Skip(), got {got}"
+    )
+
+
+def _wrong(name: str, wanted: str, got: object) -> ConfigurationError:
+    return ConfigurationError(f"an error policy's {name} must be {wanted}, got {safe_repr(got)}")
 
 
 def checked_decision(decision: object, now: datetime) -> Decision:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Collection
 from typing import Any
 
-from sourced._arguments import checked_stream, several
+from sourced._arguments import checked_bound, checked_seconds, checked_stream, several
 from sourced._clock import Clock
 from sourced._inspect import GroupStatus
 from sourced._naming import nearest
@@ -93,10 +93,11 @@ class Groups:
             BusyError: something is still claimed after `wait`; the group is stopped all the same.
         """
         name = self._named(reactor)
+        patience = None if wait is None else checked_seconds(wait, "wait")
         self._store.stop(name, by=this_operator(reason))
-        if wait is None:
+        if patience is None:
             return
-        deadline = self._clock.monotonic() + wait
+        deadline = self._clock.monotonic() + patience
         while held := self._store.inspect.deliveries(group=name, states=["claimed"], limit=1):
             if self._clock.monotonic() >= deadline:
                 raise BusyError(name, held[0].stream_id, "held")
@@ -177,9 +178,10 @@ class Groups:
 
         Raises:
             NotFoundError: nothing is pending in the stream.
-            UsageError: what is named is no stream id.
+            UsageError: what is named is no stream id, or no seq.
         """
         name, stream_id = self._named(reactor), checked_stream(stream_id)
+        seq = checked_bound(seq, "seq")
         if seq is None:
             found = self._store.inspect.deliveries(group=name, stream_id=stream_id, limit=1)
             if not found:

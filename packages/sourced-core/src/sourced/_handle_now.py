@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
+from sourced._arguments import checked_seconds
 from sourced._chain import Chain
 from sourced._engine import Engine
 from sourced._messages import Message
@@ -39,8 +40,8 @@ class HandleNow:
     def __init__(self, engine: Engine, registry: Registry, *, timeout: float) -> None:
         self._engine = engine
         self._registry = registry
-        self._timeout = timeout
-        self._deadline = engine.clock.monotonic() + timeout
+        self._timeout = checked_seconds(timeout, "timeout")
+        self._deadline = engine.clock.monotonic() + self._timeout
 
     def run(
         self,

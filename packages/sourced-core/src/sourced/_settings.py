@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sourced._errors_policy import ErrorPolicy, Policy
+from sourced._errors_policy import ErrorPolicy, Policy, policy_problem
+from sourced._failures import safe_repr
+from sourced._numbers import is_integer
 from sourced.errors import ConfigurationError
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "check_app"]
+
+_LEAST = {"breaker": 1, "max_streams": 1, "max_messages": 1, "cache_size": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,9 @@ class Settings:
         batch_budget: after so long of handling, what is done is committed.
         cache_size: states remembered per process.
         code_version: kept with worker rows and failures.
+
+    Raises:
+        ConfigurationError: one of them is not of its kind, or too small.
     """
 
     lease: timedelta = timedelta(seconds=15)
@@ -42,14 +49,53 @@ class Settings:
     code_version: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("lease", "heartbeat", "poll_interval"):
-            if getattr(self, name) <= timedelta(0):
-                raise ConfigurationError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("breaker", "max_streams", "max_messages"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.lease < 3 * self.heartbeat:
+        for name in ("lease", "heartbeat", "poll_interval", "breaker_window", "batch_budget"):
+            self._check_span(name)
+        for name, least in _LEAST.items():
+            if not is_integer(getattr(self, name), least=least):
+                raise self._wrong(name, f"an integer of {least} or more")
+        if not isinstance(self.code_version, str):
+            raise self._wrong("code_version", "a text")
+        if (problem := policy_problem(self.errors)) is not None:
+            raise ConfigurationError(f"errors {problem}")
+        if self.lease / 3 < self.heartbeat:
             raise ConfigurationError(
                 f"lease ({self.lease}) must be at least three heartbeats ({self.heartbeat} each): "
                 "otherwise one late beat costs a living worker its claims"
             )
+
+    def _check_span(self, name: str) -> None:
+        span = getattr(self, name)
+        if not isinstance(span, timedelta):
+            raise self._wrong(name, "a timedelta such as timedelta(seconds=15)")
+        if span < timedelta(0) or (name != "batch_budget" and not span):
+            raise self._wrong(name, "0 or more" if name == "batch_budget" else "positive")
+
+    def _wrong(self, name: str, wanted: str) -> ConfigurationError:
+        got = getattr(self, name)
+        shown = str(got) if isinstance(got, timedelta) else safe_repr(got)
+        return ConfigurationError(f"{name} must be {wanted}, got {shown}")
+
+
+def check_app(store: object, clock: object, settings: object) -> None:
+    """Refuse what no app can be made of.
+
+    Raises:
+        ConfigurationError: the store is neither a URL nor a store, or one of the others is not what
+            it should be.
+    """
+    if not (store is None or isinstance(store, str) or _has(store, "append", "claim", "inspect")):
+        raise _no_part("a URL such as 'sqlite:///shop.db' or a store such as MemoryStore()", store)
+    if not (clock is None or _has(clock, "now", "monotonic", "sleep")):
+        raise _no_part("a clock such as FakeClock()", clock)
+    if not (settings is None or isinstance(settings, Settings)):
+        raise _no_part("Settings(…)", settings)
+
+
+def _has(value: object, *names: str) -> bool:
+    return not isinstance(value, type) and all(hasattr(value, name) for name in names)
+
+
+def _no_part(wanted: str, got: object) -> ConfigurationError:
+    shown = f"the class {got.__name__}" if isinstance(got, type) else safe_repr(got)
+    return ConfigurationError(f"an app takes {wanted}, got {shown}")

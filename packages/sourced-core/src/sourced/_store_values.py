@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
+from sourced._numbers import checked_place
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
 
 __all__ = [
@@ -59,6 +60,9 @@ class ExpectedSeq:
 
     seq: int
 
+    def __post_init__(self) -> None:
+        _check_seq(self)
+
 
 @dataclass(frozen=True, slots=True)
 class UnlessSince:
@@ -66,6 +70,16 @@ class UnlessSince:
 
     seq: int
     types: frozenset[str]
+
+    def __post_init__(self) -> None:
+        _check_seq(self)
+
+
+def _check_seq(expectation: ExpectedSeq | UnlessSince) -> None:
+    """Refuse what is no seq here, so that no store compares it in its own way."""
+    checked = checked_place(expectation.seq, "expected_seq")
+    if checked is not expectation.seq:  # it was beyond every database
+        object.__setattr__(expectation, "seq", checked)
 
 
 Expectation = ExpectedSeq | UnlessSince

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 
+from sourced._arguments import checked_seconds
 from sourced._engine import Engine
+from sourced._failures import safe_repr
 from sourced._inspect import PendingMessage
 from sourced._receipt import Receipt
-from sourced.errors import GroupStoppedError, StreamParkedError, WaitTimeoutError
+from sourced.errors import GroupStoppedError, StreamParkedError, UsageError, WaitTimeoutError
 
 __all__ = ["wait_for", "wait_for_correlation"]
 
@@ -22,9 +24,12 @@ def wait_for_correlation(
     """Return when none of the groups has anything of the receipt's correlation left to handle.
 
     Raises:
+        UsageError: that is no receipt, or no time.
         WaitTimeoutError: names what is pending.
         StreamParkedError, GroupStoppedError: it will not be handled before an operator acts.
     """
+    if not isinstance(receipt, Receipt):
+        raise UsageError(f"expected a receipt such as dispatch returns, got {safe_repr(receipt)}")
 
     def pending() -> list[str]:
         found = engine.store.inspect.pending(
@@ -62,7 +67,7 @@ def wait_for(engine: Engine, group: str, stream_id: str, seq: int, timeout: floa
 def _until_empty(engine: Engine, pending: Callable[[], list[str]], timeout: float) -> None:
     hinted = threading.Event()
     clock = engine.clock
-    deadline, pause = clock.monotonic() + timeout, FIRST_PAUSE
+    deadline, pause = clock.monotonic() + checked_seconds(timeout, "timeout"), FIRST_PAUSE
     unsubscribe = engine.store.subscribe(lambda _groups: hinted.set())
     try:
         while left := pending():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from sourced._arguments import several
+from sourced._failures import safe_repr
 from sourced._messages import Message, decode, encode
 from sourced._moments import due
 from sourced._receipt import Receipt
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
 from sourced._running import refuse_writing
 from sourced._store import Expectation, ExpectedSeq, Store, Verbs
-from sourced.errors import DuplicateMessageError
+from sourced.errors import DuplicateMessageError, UsageError
 
 __all__ = ["append_events", "dispatch_many", "dispatch_message"]
 
@@ -80,7 +82,10 @@ def append_events(
 ) -> list[Message]:
     """Record messages at the end of one stream."""
     refuse_writing()
-    given = [events] if isinstance(events, Message) else list(events)
+    given = [events] if isinstance(events, Message | Mapping) else several(events)
+    for event in given:
+        if not isinstance(event, Message):
+            raise UsageError(f"expected an event, or several, got {safe_repr(event)}")
     new = [encode(event, stream_id) for event in given]
     expect: dict[str, Expectation] = {}
     if expected_seq is not None:

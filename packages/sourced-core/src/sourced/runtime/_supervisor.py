@@ -38,9 +38,11 @@ from types import FrameType
 from typing import Any
 
 from sourced._app import App
-from sourced._arguments import several
+from sourced._arguments import checked_seconds, several
 from sourced._drain import drain_in
 from sourced._engine import Engine, logger
+from sourced._failures import safe_repr
+from sourced._numbers import is_integer
 from sourced._pace import Pace, pace_of
 from sourced._round import Round
 from sourced._session import Session
@@ -113,8 +115,8 @@ class Supervisor:
         groups: Any = None,
         grace: float = GRACE,
     ) -> None:
-        if threads < 1:
-            raise UsageError(f"threads must be 1 or more, got {threads}")
+        if not is_integer(threads, least=1):
+            raise UsageError(f"threads must be 1 or more, got {safe_repr(threads)}")
         wanted = (
             app.reactors if groups is None else [app.registered(one) for one in several(groups)]
         )
@@ -122,7 +124,7 @@ class Supervisor:
             raise UsageError("nothing to work for: register reactors with app.register(…)")
         self._app = app
         self._threads = threads
-        self._grace = grace
+        self._grace = checked_seconds(grace, "grace")
         self._entries = {entry.group: entry for entry in wanted}
         self._queue = WorkQueue(self._entries, places=threads)
         self._troubles = Troubles()

@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 
 from sourced._ids import new_id
-from sourced._store import NOW, Store
-from sourced.errors import NotFoundError, RegistrationError, UnknownGroupError, UsageError
-from sourced_testing.conformance._given import MOMENT, Given, Suite
+from sourced._store import NOW, ExpectedSeq, Store, UnlessSince
+from sourced.errors import (
+    ConcurrencyError,
+    NotFoundError,
+    RegistrationError,
+    UnknownGroupError,
+    UsageError,
+)
+from sourced_testing.conformance._given import MOMENT, Given, Suite, message
 
 __all__ = ["ArgumentsConformance"]
 
@@ -101,6 +107,27 @@ class ArgumentsConformance(Suite):
         assert list(store.read_all(after=_HUGE, backwards=True).messages) == stored[::-1]
         correlation = stored[0].correlation_id
         assert store.inspect.pending(correlation, from_position=_HUGE) == ()
+
+    @pytest.mark.parametrize("seq", ["1", 1.0, True, None, -1])
+    def test_an_expectation_names_a_seq(self, store: Store, given: Given, seq: Any) -> None:
+        """Anything else is refused before it is compared, whatever it is compared with."""
+        given.appended("a")
+
+        for expectation in (ExpectedSeq, lambda seq: UnlessSince(seq, frozenset({"added"}))):
+            with pytest.raises(UsageError, match="0 or more"):
+                store.append([message("a")], expect={"a": expectation(seq)})
+
+        assert store.read_stream("a").head == 1
+
+    def test_no_stream_is_at_a_seq_that_no_log_reaches(self, store: Store, given: Given) -> None:
+        """And nothing came after it."""
+        given.appended("a")
+
+        with pytest.raises(ConcurrencyError):
+            store.append([message("a")], expect={"a": ExpectedSeq(_HUGE)})
+        store.append([message("a")], expect={"a": UnlessSince(_HUGE, frozenset({"added"}))})
+
+        assert store.read_stream("a").head == 2
 
     # names of groups
 
