@@ -105,6 +105,13 @@ def a_field_of_an_unsupported_type() -> None:
         lock: re.Pattern[str]
 
 
+def a_field_whose_type_is_never_defined() -> None:
+    class Bad(Command, type="wrong.bad_name"):
+        lock: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+    Bad(lock=1)
+
+
 def one_type_for_two_classes() -> None:
     class Other(Command, type="wrong.add"):
         pass
@@ -208,8 +215,36 @@ def a_lease_shorter_than_three_heartbeats() -> None:
     Settings(lease=timedelta(seconds=5), heartbeat=timedelta(seconds=5))
 
 
+def an_error_policy_that_is_none() -> None:
+    App(errors=5)  # type: ignore[arg-type]
+
+
+def a_lease_without_its_unit() -> None:
+    Settings(lease=5)  # type: ignore[arg-type]
+
+
+def a_number_instead_of_a_store() -> None:
+    App(5)  # type: ignore[arg-type]
+
+
 def an_operation_on_an_unknown_group() -> None:
     app().groups.stop("God")
+
+
+def draining_an_unknown_group() -> None:
+    app().drain(groups="God")
+
+
+def resetting_an_unknown_stream() -> None:
+    app().groups.reset(Good, streams="nope")
+
+
+def appending_nothing() -> None:
+    app().append(None, to="s")  # type: ignore[arg-type]
+
+
+def an_expectation_that_is_no_seq() -> None:
+    app().append(Added(name="x"), to="s", expected_seq="1")  # type: ignore[arg-type]
 
 
 def yielding_a_command_from_a_decision() -> None:
@@ -268,6 +303,7 @@ WRONG: list[tuple[Callable[..., None], str]] = [
     (an_unknown_type, r"'wrong\.ad' in Command; did you mean 'wrong\.add'\?"),
     (a_reserved_field_name, r"Bad\.payload: the name is reserved"),
     (a_field_of_an_unsupported_type, r"Bad.*lock"),
+    (a_field_whose_type_is_never_defined, r"Bad\.lock: the name 'Nowhere' is not defined"),
     (one_type_for_two_classes, r"'wrong\.add'"),
     (a_payload_with_nul, r"wrong\.add: name: .*NUL"),
     (a_payload_of_the_wrong_type, r"wrong\.add: name: "),
@@ -288,7 +324,14 @@ WRONG: list[tuple[Callable[..., None], str]] = [
     (a_unit_of_nothing, r"Unit\(app, Order, Payment\)"),
     (a_naive_time, r"aware datetime"),
     (a_lease_shorter_than_three_heartbeats, r"at least three heartbeats"),
-    (an_operation_on_an_unknown_group, r"unknown group 'God'"),
+    (an_error_policy_that_is_none, r"ErrorPolicy\(retries=…\).*got 5"),
+    (a_lease_without_its_unit, r"timedelta\(seconds=15\), got 5"),
+    (a_number_instead_of_a_store, r"'sqlite:///shop\.db'.*got 5"),
+    (an_operation_on_an_unknown_group, r"unknown group 'God'; did you mean 'Good'\?"),
+    (draining_an_unknown_group, r"unknown group 'God'; did you mean 'Good'\?"),
+    (resetting_an_unknown_stream, r"no stream 'nope'"),
+    (appending_nothing, r"an event, or several, got None"),
+    (an_expectation_that_is_no_seq, r"expected_seq= must be an integer.*got '1'"),
     (yielding_a_command_from_a_decision, r"add.*reaction"),
     (performing_a_command_inside_a_handler, r"start.*'other'"),
     (two_times_for_one_dispatch, r"at.*after"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import sys
 import weakref
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sourced import Command, Event
+from sourced import App, Command, Event
 from sourced._messages import decode_new, encode
 from sourced.errors import DefinitionError
 
@@ -200,8 +201,86 @@ def test_such_a_name_is_refused_inside_of_a_nested_class_too(define: Define) -> 
 def test_a_misspelt_name_is_told_when_the_class_is_first_used(define: Define) -> None:
     module = define("from sourced import Event\nclass Paid(Event):\n    amount: Decmial\n")
 
-    with pytest.raises(DefinitionError, match="Paid: the name 'Decmial' is not defined"):
+    with pytest.raises(DefinitionError, match=r"Paid\.amount: the name 'Decmial' is not defined"):
         module.Paid.parse({})
+
+
+MISSPELT = """
+from dataclasses import dataclass
+from sourced import Command, Reactor, on
+
+@dataclass
+class Money:
+    amount: Decmial
+
+class Pay(Command, type="annotations.{name}"):
+    invoice: str
+    money: Money
+
+class Refund(Pay, type="annotations.{name}.refund"):
+    reason: str = ""
+
+class Payments(Reactor):
+    @on
+    def pay(self, message: Pay): ...
+"""
+
+
+def test_no_message_is_made_of_a_class_with_a_misspelt_name(define: Define) -> None:
+    module = define(MISSPELT.format(name="never_made"))
+
+    for _ in range(2):
+        with pytest.raises(DefinitionError, match=r"Pay\.money: the name 'Decmial' is not defined"):
+            module.Pay(invoice="1", money=module.Money(1))
+    with pytest.raises(DefinitionError, match=r"Refund\.money: the name 'Decmial' is not defined"):
+        module.Refund(invoice="1", money=module.Money(1))
+
+
+def test_no_group_is_announced_that_handles_a_class_with_a_misspelt_name(define: Define) -> None:
+    module = define(MISSPELT.format(name="never_announced"))
+    app = App().register(module.Payments)
+
+    for verb in (app.install, app.drain, lambda: app.groups.status("Payments")):
+        with pytest.raises(DefinitionError, match=r"Pay\.money: the name 'Decmial'"):
+            verb()
+
+    assert app.store.inspect.groups() == ()
+
+
+def test_an_app_may_be_put_together_before_the_last_name_is_defined(define: Define) -> None:
+    module = define(
+        "from sourced import App, Command, Reactor, on\n"
+        "class Pay(Command, type='annotations.made_later'):\n"
+        "    money: Money\n"
+        "class Payments(Reactor):\n"
+        "    @on\n"
+        "    def pay(self, message: Pay): ...\n"
+        "app = App().register(Payments)\n"
+        "Money = int\n"
+    )
+
+    module.app.dispatch(module.Pay(money=1), to="s")
+
+    assert module.app.drain().handled == 1
+
+
+def test_a_class_that_waited_for_a_name_costs_no_more_than_others_once_it_is_there() -> None:
+    class Added(Event):
+        item: Later
+
+    waiting = Added.__init__
+
+    @dataclass
+    class Later:
+        sku: str
+
+    added = Added(item=Later("a"))
+
+    assert Added.__init__ is not waiting
+    assert Added.__init__.__code__.co_filename == "<string>", "the one that dataclass made"
+    assert is_read_back(added)
+    assert Added(item=Later("a")) == added
+    assert str(inspect.signature(waiting)) == str(inspect.signature(Added.__init__))
 
 
 def test_other_fields_are_checked_at_definition_though_one_is_defined_later() -> None:

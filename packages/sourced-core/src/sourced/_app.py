@@ -25,7 +25,7 @@ from sourced._batch import StreamReader
 from sourced._clock import Clock
 from sourced._drain import drain
 from sourced._engine import Engine, logger
-from sourced._entries import entry_of
+from sourced._entries import check_messages, entry_of
 from sourced._errors_policy import Policy
 from sourced._failures import safe_repr
 from sourced._groups import Groups, this_operator
@@ -196,6 +196,7 @@ class App:
         with self._lock:
             while self._unannounced:
                 entry = self._unannounced[0]
+                check_messages(entry)
                 answer = self.store.register(
                     entry.group, entry.types, start=entry.start, was=entry.was
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import wraps
 from typing import Any, get_args
 
 from sourced._annotations import Scope, UnresolvedNameError, scope_of
@@ -53,16 +54,18 @@ class Definition:
         """What reads and writes the payload.
 
         It is made with the class if every name in the annotations is defined by then, and
-        otherwise when it is first needed.
+        otherwise when it is first needed: for the first message, or when a group that handles the
+        class is announced.
 
         Raises:
             DefinitionError: a name is still not defined, or a type cannot be stored.
         """
         if self._schema is None:
+            scope = self._scope
             try:
-                self._settle(self._scope)
+                self._settle(scope)
             except UnresolvedNameError as error:
-                raise DefinitionError(self._cls.__qualname__, str(error)) from error
+                raise self._named(error, scope) from error
         assert self._schema is not None
         return self._schema
 
@@ -76,10 +79,33 @@ class Definition:
             self._settle(self._scope)
         except UnresolvedNameError as error:
             if error.type_checking_only:
-                raise DefinitionError(self._cls.__qualname__, str(error)) from error
+                raise self._named(error, self._scope) from error
             for field in dataclasses.fields(self._cls):  # the others are told about now
                 with suppress(UnresolvedNameError):
                     self._build(self._scope, [field])
+            self._settle_with_the_first_message()
+
+    def _settle_with_the_first_message(self) -> None:
+        """Let the constructor make the schema once; then it is again what it was, at no cost."""
+        cls, construct = self._cls, self._cls.__init__
+
+        @wraps(construct)
+        def settle_and_construct(message: Any, /, *args: Any, **values: Any) -> None:
+            _ = self.schema
+            cls.__init__ = construct
+            construct(message, *args, **values)
+
+        cls.__init__ = settle_and_construct
+
+    def _named(self, error: UnresolvedNameError, scope: Scope | None) -> DefinitionError:
+        """Return what is told of a name that is not defined: with its field."""
+        where = self._cls.__qualname__
+        for field in dataclasses.fields(self._cls):
+            try:
+                self._build(scope, [field])
+            except UnresolvedNameError as found:
+                return DefinitionError(f"{where}.{field.name}", str(found))
+        return DefinitionError(where, str(error))
 
     def _settle(self, scope: Scope | None) -> None:
         if scope is not None:  # else another thread has settled it meanwhile

@@ -11,7 +11,7 @@ from sourced._registry import Registered
 from sourced._store import Start
 from sourced.errors import RegistrationError
 
-__all__ = ["entry_of"]
+__all__ = ["check_messages", "entry_of"]
 
 
 def entry_of(key: Any, start: Start) -> Registered:
@@ -57,6 +57,17 @@ def entry_of(key: Any, start: Start) -> Registered:
         start=checked_start(start),
         was=was,
     )
+
+
+def check_messages(entry: Registered) -> None:
+    """Refuse a group whose messages could not be read, before it is given any.
+
+    Raises:
+        DefinitionError: a field's annotation uses a name that is still not defined.
+    """
+    for message in {*entry.handles, *getattr(entry.reactor, "evolves", ())}:
+        if hasattr(message, "__message__"):  # a kind of messages has none
+            _ = message.__message__.schema
 
 
 def _reactor(key: Any) -> Any:
