@@ -205,7 +205,7 @@ def test_an_error_inside_a_factory_shows_its_traceback(project: Project) -> None
 @pytest.mark.parametrize(
     ("target", "text"),
     [
-        ("a:number", "a int"),
+        ("a:number", "an int"),
         ("a:nothing", "None"),
         ("a:needy", "needs arguments"),
         ("a:wrong", "a str"),

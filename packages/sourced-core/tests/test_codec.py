@@ -383,10 +383,31 @@ class TestRefusalsBeforeStoring:
             "expected text, got a very large integer"
         ]
         assert problems_of_encoding(int, Awkward())["value"] == [
-            "expected an integer, got a Awkward"
+            "expected an integer, got an Awkward"
         ]
         assert problems_of_encoding(int, [1] * 99)["value"] == [
             "expected an integer, got a list of 99"
+        ]
+
+    def test_classes_are_spoken_of_with_their_article(self) -> None:
+        @dataclass
+        class UserId:
+            n: int
+
+        class Origin(Enum):
+            HERE = 1
+
+        class Odd(date):
+            def __eq__(self, other: object) -> bool:
+                return False
+
+            __hash__ = date.__hash__
+
+        assert problems_of_encoding(Item, 1)["value"] == ["expected an Item, got 1"]
+        assert problems_of_encoding(UserId, 1)["value"] == ["expected a UserId, got 1"]
+        assert problems_of_encoding(Origin, 1)["value"] == ["expected an Origin, got 1"]
+        assert problems_of_encoding(date, Odd(2024, 1, 1))["value"] == [
+            "expected exactly a date in ISO 8601, got an Odd"
         ]
 
     def test_input_that_is_nested_too_deeply_is_refused(self) -> None:

@@ -729,7 +729,7 @@ def state_of_nowhere() -> type:
         (type_checking_only, "'OnlyForTypes' exists only under TYPE_CHECKING"),
         (type_checking_only_payload, "'OnlyForTypes' exists only under TYPE_CHECKING"),
         (undefined_name, "'Nowhere' is not defined"),
-        (an_event_to_decide, "ItemAdded is a event; @command takes commands: def add"),
+        (an_event_to_decide, "ItemAdded is an event; @command takes commands: def add"),
         (a_command_to_evolve, "AddItem is a command; @event takes events: def added"),
         (no_message_at_all, "annotated with str, which is no message class"),
         (a_type_parameter, "the type parameter T"),

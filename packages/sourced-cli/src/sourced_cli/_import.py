@@ -217,9 +217,9 @@ def _failed(what: str, error: BaseException, name: str) -> CommandError:
 
 
 def _kind(value: Any) -> str:
-    if value is None:
-        return "None"
-    return f"a {type(value).__name__}"
+    from sourced._naming import with_article
+
+    return "None" if value is None else with_article(type(value).__name__)
 
 
 # --- frames and files -----------------------------------------------------------------------------

@@ -538,9 +538,9 @@ def _tell(entry: Registered, answer: Registration) -> None:
         )
     if answer.created and answer.past_streams:
         logger.info(
-            "group %s is new and will handle what %d streams hold already",
+            "group %s is new and will handle what %s already",
             entry.group,
-            answer.past_streams,
+            "1 stream holds" if answer.past_streams == 1 else f"{answer.past_streams} streams hold",
         )
 
 

@@ -57,7 +57,7 @@ def checked_stream(stream_id: object) -> str:
         UsageError: it is no text, or one that no store could hold.
     """
     if (problem := name_problem(stream_id)) is not None:
-        raise UsageError(f"the stream id {safe_repr(stream_id)} {problem}")
+        raise UsageError(f"the stream id {safe_repr(stream_id)}: {problem}")
     return str(stream_id)
 
 
@@ -121,7 +121,7 @@ def check_group(name: object, was: Iterable[object] = ()) -> None:
     for each in (name, *was):
         if (problem := name_problem(each)) is not None:
             raise RegistrationError(
-                f"the group name {safe_repr(each)} {problem}; name it with a text of 1 to 255 "
+                f"the group name {safe_repr(each)}: {problem}; name it with a text of 1 to 255 "
                 "characters"
             )
 

@@ -45,7 +45,7 @@ def _check_names(cls: type, names: Iterable[str]) -> None:
         if (problem := name_problem(name)) is not None:
             raise DefinitionError(
                 place_of_class(cls),
-                f"the group name {shown(name)} {problem}; give it another: group=…",
+                f"the group name {shown(name)}: {problem}; give it another: group=…",
             )
 
 
@@ -108,7 +108,7 @@ class Consumer:
     ) -> None:
         if options:
             raise DefinitionError(
-                place_of_class(cls), f"unknown option(s) of the class: {', '.join(sorted(options))}"
+                place_of_class(cls), f"the class statement takes no {', '.join(sorted(options))}"
             )
         super().__init_subclass__()
         cls.group = plain_name(cls) if group is None else group

@@ -150,10 +150,10 @@ class ErrorPolicy:
         if failure.attempt <= self.retries:
             return Retry(after=self.backoff(failure.attempt))
         if self.then == "stop":
-            return Stop(reason=f"{failure.type} failed {failure.attempt} times")
+            return Stop(reason=f"{failure.type} failed {_times(failure.attempt)}")
         if self.then == "skip":
             what = safe_repr(failure.exception)
-            return Skip(reason=f"failed {failure.attempt} times: {what}")
+            return Skip(reason=f"failed {_times(failure.attempt)}: {what}")
         return Park()
 
     def told(self, decision: Decision) -> Callback | None:
@@ -179,6 +179,10 @@ def policy_problem(policy: object) -> str | None:
         "must be an ErrorPolicy(retries=…), or a function of the failure that returns "
         f"Retry(after=…), Park(), Stop() or Skip(), got {got}"
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _wrong(name: str, wanted: str, got: object) -> ConfigurationError:

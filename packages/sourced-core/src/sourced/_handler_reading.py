@@ -10,6 +10,7 @@ from typing import Any
 from sourced._annotations import Scope, scope_of
 from sourced._handler_table import Handler, HandlerTable, Kind, Mark, mark_of, table_of
 from sourced._messages import Command, Event, Message
+from sourced._naming import with_article
 from sourced._short_form import define_message, payload_fields
 from sourced._signatures import (
     Parameters,
@@ -253,7 +254,7 @@ class _Reading:
             if not issubclass(cls, wanted):
                 raise HandlerError(
                     handler.place,
-                    f"{cls.__name__} is a {kind_word(cls)}; @{handler.kind} takes "
+                    f"{cls.__name__} is {with_article(kind_word(cls))}; @{handler.kind} takes "
                     f"{wanted.__name__.lower()}s: {_FITS[handler.kind].format(name=handler.name)}",
                 )
         if handler.kind == "command" and len(classes) > 1:

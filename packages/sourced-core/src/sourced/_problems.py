@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sized
 from typing import Any, Final
 
+from sourced._naming import with_article
 from sourced.errors import PayloadError
 
 __all__ = ["WHOLE", "InvalidError", "Part", "Problem", "expected", "path_text", "shown"]
@@ -98,4 +99,4 @@ def _of_other_type(value: Any) -> str:
         text = repr(value)
     except Exception:  # noqa: BLE001 - a refused value's own repr must not hide why it was refused
         text = ""
-    return text if 0 < len(text) <= _SHOWN_CHARACTERS else f"a {type_(value).__name__}"
+    return text if 0 < len(text) <= _SHOWN_CHARACTERS else with_article(type_(value).__name__)

@@ -323,7 +323,8 @@ class CommitRefusedError(StoreError):
 
     def __str__(self) -> str:
         named = "; ".join(f"{stream!r}: {error}" for stream, error in self.failures.items())
-        return f"commit refused for {len(self.failures)} stream(s): {named}"
+        count = len(self.failures)
+        return f"commit refused for {count} stream{'' if count == 1 else 's'}: {named}"
 
 
 class NotFoundError(StoreError):

@@ -330,9 +330,8 @@ class _ProblemsError(CommandError):
 
     def __init__(self, type: str, problems: Mapping[str, list[str]]) -> None:
         count = sum(len(texts) for texts in problems.values())
-        super().__init__(
-            Code.USAGE, f"{type}: {count} problems; nothing was sent", name="command.invalid"
-        )
+        counted = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__(Code.USAGE, f"{type}: {counted}; nothing was sent", name="command.invalid")
         self.problems = dict(problems)
 
 

@@ -90,9 +90,8 @@ def workers(
         _ready(found)
         with _progress(supervisor):
             if not drain:
-                report.note(
-                    f"workers of {found.name} run with {threads} threads; Ctrl-C stops them"
-                )
+                counted = "1 thread" if threads == 1 else f"{threads} threads"
+                report.note(f"workers of {found.name} run with {counted}; Ctrl-C stops them")
             supervisor.listen()  # also while the answer is written
             ended = supervisor.drain() if drain else supervisor.run()
         try:

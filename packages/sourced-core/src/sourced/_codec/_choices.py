@@ -8,6 +8,7 @@ from typing import Any
 
 from sourced._codec._node import JsonSchema, Node, UnsupportedError
 from sourced._codec._scalars import SCALARS
+from sourced._naming import with_article
 from sourced._problems import InvalidError, shown
 
 __all__ = ["enum_node", "literal_node"]
@@ -27,7 +28,8 @@ def enum_node(python: type[Enum]) -> Node:
 
     def encode(value: Any) -> Any:
         if type(value) is not python:
-            raise InvalidError.because(f"expected a {python.__name__}, got {shown(value)}")
+            wanted = with_article(python.__name__)
+            raise InvalidError.because(f"expected {wanted}, got {shown(value)}")
         return value.value
 
     def decode(value: Any) -> Any:

@@ -33,6 +33,7 @@ from sourced._codec._records import (
 )
 from sourced._codec._scalars import SCALARS
 from sourced._codec._unions import union_node
+from sourced._naming import with_article
 
 __all__ = ["Compiler", "default_of"]
 
@@ -216,7 +217,7 @@ def _reference(key: Any, classes: dict[Any, Node]) -> Node:
         return ask
 
     return Node(
-        what=f"a {key.__name__}",
+        what=with_article(key.__name__),
         encode=later("encode"),
         decode=later("decode"),
         parse=later("parse"),

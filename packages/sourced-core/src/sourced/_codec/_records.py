@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 from sourced._codec._node import Convert, Definitions, JsonSchema, Node, UnsupportedError
 from sourced._json_text import json_problems
+from sourced._naming import with_article
 from sourced._problems import InvalidError, Problem, expected
 
 __all__ = [
@@ -195,7 +196,7 @@ def record_node(
         hashable: values can be members of a set.
         bounded: values nest to a known depth.
     """
-    what = f"a {python.__name__}"
+    what = with_article(python.__name__)
     refuse, refuse_json = expected(what), expected(f"an object for {python.__name__}")
 
     def encode(value: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sourced._codec._node import JsonSchema, Node
+from sourced._naming import with_article
 from sourced._problems import InvalidError, shown
 
 __all__ = ["TEXTS"]
@@ -65,8 +66,8 @@ class Text:
         text = self.write(value if self.check is None else self._checked(value))
         # What must hold is that they are equal; a subclass may define that alone.
         if type(value) is not self.python and not self.read(text) == value:  # noqa: SIM201
-            kind = type(value).__name__
-            raise InvalidError.because(f"expected exactly {self.what}, got a {kind}")
+            got = with_article(type(value).__name__)
+            raise InvalidError.because(f"expected exactly {self.what}, got {got}")
         return text
 
     def decode(self, value: Any) -> Any:
