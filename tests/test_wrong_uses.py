@@ -175,6 +175,10 @@ def a_store_url_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     App("postgresql://shop:secret@localhost/shop")
 
 
+def a_store_url_that_the_installed_version_does_not_open() -> None:
+    App("mysql://shop:secret@localhost/shop")
+
+
 def a_store_url_of_no_known_kind() -> None:
     App("mongodb://localhost/shop")
 
@@ -314,6 +318,10 @@ WRONG: list[tuple[Callable[..., None], str]] = [
     (a_reactor_that_handles_nothing, r"Idle.*(@command|@on)"),
     (a_reactor_that_needs_arguments, r"app\.register\(.*Mailer\(…\)\)"),
     (a_store_url_without_its_package, r"pip install sourced-postgres"),
+    (
+        a_store_url_that_the_installed_version_does_not_open,
+        r"^sourced-sqlalchemy is installed, but its version .* opens sqlite:// URLs only",
+    ),
     (a_store_url_of_no_known_kind, r"'mongodb'.*known are"),
     (a_path_instead_of_a_url, r"sqlite:///shop\.db"),
     (tables_that_are_not_installed, r"install"),

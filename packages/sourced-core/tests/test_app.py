@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -831,6 +832,26 @@ def test_no_password_is_shown_of_a_url_that_nobody_opens(url: str) -> None:
         App(url)
 
     assert "sh@" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb+pymysql"])
+def test_a_package_that_is_installed_and_does_not_open_a_url_is_not_to_be_installed(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "sourced_sqlalchemy-0.1.7.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Name: sourced-sqlalchemy\nVersion: 0.1.7\n")
+    (installed / "entry_points.txt").write_text("[sourced.stores]\nsqlite = nowhere:open\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(StoreUrlError) as refused:
+        App(f"{scheme}://ann:hush@db/shop")
+
+    name = scheme.partition("+")[0]
+    assert str(refused.value) == (
+        f"sourced-sqlalchemy is installed, but its version 0.1.7 opens sqlite:// URLs only, "
+        f"and '{scheme}://ann:***@db/shop' is one of {name}://"
+    )
 
 
 def foreign(type_name: str, stream_id: str) -> NewMessage:

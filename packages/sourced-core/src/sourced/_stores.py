@@ -35,7 +35,8 @@ def open_store(url: str, *, clock: Clock | None = None, **options: Any) -> Store
     a driver may follow the scheme (`postgresql+psycopg://…`).
 
     Raises:
-        StoreUrlError: no installed package takes the scheme; says which one to install.
+        StoreUrlError: no installed package takes the scheme; says which one to install, or that
+            the one that would is installed in a version that does not.
     """
     found = _SCHEME.match(url)
     scheme = found.group().lower() if found else ""
@@ -70,13 +71,25 @@ def _entry_point(scheme: str) -> EntryPoint | None:
     found = list(entry_points(group=ENTRY_POINTS, name=scheme))
     preferred = PACKAGES.get(scheme)
     for point in found:
-        if point.dist is not None and point.dist.name == preferred:
+        if _package_of(point) == preferred:
             return point
     return found[0] if found else None
 
 
+def _package_of(point: EntryPoint) -> str | None:
+    return None if point.dist is None else point.dist.name
+
+
 def _not_installed(scheme: str, url: str) -> str:
     package = PACKAGES.get(scheme)
+    installed = [p for p in entry_points(group=ENTRY_POINTS) if _package_of(p) == package]
+    if package is not None and installed:
+        opened = ", ".join(sorted(f"{point.name}://" for point in installed))
+        version = installed[0].dist.version if installed[0].dist is not None else ""
+        return (
+            f"{package} is installed, but its version {version} opens {opened} URLs only, "
+            f"and {safe_url(url)!r} is one of {scheme}://"
+        )
     if package is not None:
         return (
             f"no installed package opens {scheme}:// URLs (for {safe_url(url)!r}): "
