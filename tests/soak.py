@@ -264,6 +264,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with the server and the processes
     return soak(arguments.minutes, arguments.seed)
 
 
