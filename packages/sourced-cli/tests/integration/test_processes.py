@@ -441,7 +441,9 @@ def test_what_cannot_be_said_on_stderr_changes_nothing(shop: Project, redirectio
 
     assert (sent, json.loads(out)["data"]["sent"]) == (0, True)
     assert (refused, wrong, mute) == (6, 2, 1)
-    assert (drained, counts.split(",")[0]) == (0, "2 handled")
+    # 120 is the interpreter's own: it could not flush its stderr at its end.
+    assert drained in (0, 120)
+    assert counts.split(",")[0] == "2 handled"
 
 
 @pytest.mark.parametrize("locale", ["C.UTF-8", "POSIX"])
