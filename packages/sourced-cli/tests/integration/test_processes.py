@@ -261,13 +261,21 @@ class Late(App):
             signal_myself()
         super().close()
 
+class Last:
+    def __del__(self, kill=os.kill, me=os.getpid(), number=signal.SIGTERM):
+        kill(me, number)
+
 if os.environ.get("LATE") == "while Python ends":
     atexit.register(signal_myself)
+if os.environ.get("LATE") == "while Python forgets its modules":
+    last = Last()
 app = Late("sqlite:///late.db").register(Idle)
 """
 
 
-@pytest.mark.parametrize("late", ["while it closes", "while Python ends"])
+@pytest.mark.parametrize(
+    "late", ["while it closes", "while Python ends", "while Python forgets its modules"]
+)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_second_signal_kills_no_process_that_is_about_to_end(
     project: Project, late: str, number: signal.Signals

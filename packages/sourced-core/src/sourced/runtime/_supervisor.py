@@ -26,6 +26,7 @@ event or a condition could be met in the middle of its own lock.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -157,6 +158,7 @@ class Supervisor:
         for number in SIGNALS:
             signal.signal(number, self._signalled)
         self._is_listening = True
+        atexit.register(self._stop_listening)
 
     def run(self) -> Ended:
         """Handle what comes until the end is asked for.
@@ -273,6 +275,12 @@ class Supervisor:
         finally:
             for number, handler in former.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    def _stop_listening(self) -> None:
+        """Ignore signals: when it is taken down, Python makes those deadly that it has handled."""
+        for number in SIGNALS:
+            if signal.getsignal(number) == self._signalled:
+                signal.signal(number, signal.SIG_IGN)
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
