@@ -42,6 +42,22 @@ __all__ = [
 
 _SQL: Final = files("sourced_postgres") / "sql"
 
+_BY_INDEX: Final = """\
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_mergejoin = off
+SET jit = off"""
+"""How the functions are planned that look up rows of tables which come and go.
+
+The statistics are of a moment when a table was small, dead rows are not in them, and a session
+keeps the plans of its first calls: what is cheap by them may cost a walk through everything later.
+These settings leave the planner walks of an index from a known place on; and the functions are
+written so that the place is known: what is looked up by two keys is joined with both, which come
+from a list that the planner cannot see into (MATERIALIZED), never as `= ANY` behind a constant.
+Where there is no other way, the cost that the planner then reckons with must not make it compile
+the statement.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
@@ -80,17 +96,17 @@ def _function_files() -> tuple[Traversable, ...]:
 @cache
 def _functions() -> str:
     """Return the release of this package and the fingerprint of its functions."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_BY_INDEX.encode())
     for file in _function_files():
         digest.update(file.read_bytes())
     return f"{installed_release('sourced-postgres')} {digest.hexdigest()}"
 
 
 def _bound(file: Traversable, schema: str, **more: str) -> sql.Composed:
-    """Return the text of a file with its identifiers bound, the only thing ever put into one."""
+    """Return the text of a file with its identifiers bound, and how its function is planned."""
     text: LiteralString = cast(Any, file.read_text(encoding="utf-8"))  # a file of this package
     names = {name: sql.Identifier(value) for name, value in more.items()}
-    return sql.SQL(text).format(schema=sql.Identifier(schema), **names)
+    return sql.SQL(text).format(schema=sql.Identifier(schema), by_index=sql.SQL(_BY_INDEX), **names)
 
 
 # --- making ---------------------------------------------------------------------------------------

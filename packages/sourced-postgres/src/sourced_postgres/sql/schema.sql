@@ -92,12 +92,10 @@ CREATE TABLE {schema}.deliveries (
     autovacuum_vacuum_cost_delay = 0
 );
 
--- Claims walk this one: what is claimed or parked is not in it, what is drained is gone.
-CREATE INDEX deliveries_claimable_idx ON {schema}.deliveries ("group", ready_at, stream)
+-- Claims walk this one: what is claimed or parked is not in it, what is drained is gone; suspects,
+-- of which there are few, are found without walking past the others, and the other way round.
+CREATE INDEX deliveries_claimable_idx ON {schema}.deliveries ("group", suspect, ready_at, stream)
     WHERE worker IS NULL AND parked_at IS NULL;
-
-CREATE INDEX deliveries_suspect_idx ON {schema}.deliveries ("group", ready_at)
-    WHERE suspect AND worker IS NULL AND parked_at IS NULL;
 
 CREATE INDEX deliveries_worker_idx ON {schema}.deliveries (worker)
     WHERE worker IS NOT NULL;

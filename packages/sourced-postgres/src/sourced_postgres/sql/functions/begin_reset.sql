@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION {schema}.begin_reset(
     p_group text, p_stream_ids text[], p_actor text, p_host text, p_reason text
 ) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
+{by_index}
 AS $$
 DECLARE
     v {schema}.groups%ROWTYPE;
@@ -19,18 +20,30 @@ BEGIN
     v := {schema}.lock_group(p_group);
     PERFORM {schema}.check_filled(v, '');
     v_types := ARRAY(SELECT b.type FROM {schema}.subscriptions AS b WHERE b."group" = v.id);
+    IF p_stream_ids IS NULL THEN
+        v_keys := ARRAY(SELECT s.id FROM {schema}.streams AS s);
+        SELECT count(*) INTO v_pending FROM {schema}.deliveries AS d WHERE d."group" = v.id;
+    ELSE
+        v_keys := ARRAY(
+            SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
+        );
+        WITH wanted AS MATERIALIZED (
+            SELECT v.id AS "group", k.stream FROM unnest(v_keys) AS k (stream)
+        )
+        SELECT count(*) INTO v_pending
+        FROM wanted AS k
+        JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream;
+    END IF;
     v_keys := ARRAY(
-        SELECT s.id
-        FROM {schema}.streams AS s
-        WHERE (p_stream_ids IS NULL OR s.stream_id = ANY (p_stream_ids))
-            AND EXISTS (
-                SELECT 1
-                FROM {schema}.messages AS m
-                WHERE m.stream = s.id AND m.type = ANY (v_types)
-            )
-        ORDER BY s.id
+        SELECT k.stream
+        FROM unnest(v_keys) AS k (stream)
+        WHERE EXISTS (
+            SELECT 1
+            FROM {schema}.messages AS m
+            WHERE m.stream = k.stream AND m.type = ANY (v_types)
+        )
+        ORDER BY k.stream
     );
-    SELECT count(*) INTO v_pending FROM {schema}.deliveries AS d WHERE d."group" = v.id;
     PERFORM {schema}.record(
         p_actor, p_host, 'reset', concat_ws(' ', p_group, array_to_string(p_stream_ids, ', ')),
         p_reason,

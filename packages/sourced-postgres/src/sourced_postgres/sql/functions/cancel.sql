@@ -6,6 +6,7 @@
 CREATE OR REPLACE FUNCTION {schema}.cancel(p_id uuid, p_actor text, p_host text, p_reason text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
+{by_index}
 AS $$
 DECLARE
     v {schema}.schedule%ROWTYPE;

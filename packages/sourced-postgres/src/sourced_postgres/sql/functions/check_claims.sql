@@ -8,8 +8,7 @@ CREATE OR REPLACE FUNCTION {schema}.check_claims(
     p_group text, p_worker text, p_stream_ids text[], p_epochs bigint[], p_next_seqs bigint[]
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v_lost integer[];

@@ -7,8 +7,7 @@
 -- Returns: nothing; raises SR004.
 CREATE OR REPLACE FUNCTION {schema}.check_unscheduled(p_ids uuid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM {schema}.schedule AS s WHERE s.message_id = ANY (p_ids)) THEN

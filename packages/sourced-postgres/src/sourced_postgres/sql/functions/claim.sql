@@ -5,10 +5,6 @@
 -- suspects are left out. The claim need not wait for the disk: one that a crash of the server takes
 -- back was held by a worker whose commit compares `next_seq` too. While a group is being renamed
 -- nothing is claimed under its old name: see rename_group.
--- Here as in every function that looks up many rows of tables that come and go: no scan from end to
--- end, whatever the statistics say; they are of a moment when the table was small, and dead rows
--- are not in them. Where there is no other way, the cost that the planner then reckons with must not
--- make it compile the statement.
 --
 -- p_group, p_worker: names; nothing is claimed for a group that is not active or a worker that has
 --     no row.
@@ -37,8 +33,7 @@ RETURNS TABLE (
     ready_at timestamptz
 )
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -71,13 +66,17 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    WITH held AS (
+    WITH chosen AS MATERIALIZED (
+        SELECT v_group AS "group", k.stream FROM unnest(v_keys) AS k (stream)
+    ),
+    held AS (
         UPDATE {schema}.deliveries AS d
         SET worker = p_worker,
             epoch = nextval('{schema}.epochs'),
             claimed_at = v_now,
             attempts = d.attempts + 1
-        WHERE d."group" = v_group AND d.stream = ANY (v_keys)
+        FROM chosen AS c
+        WHERE d."group" = c."group" AND d.stream = c.stream
         RETURNING
             d.stream, d.epoch, d.next_seq, d.attempts, d.replay_until, d.restarted, d.suspect,
             d.ready_at

@@ -51,8 +51,7 @@ CREATE OR REPLACE FUNCTION {schema}.commit(
     OUT kept_next_seqs bigint[]
 )
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v_names text[];
@@ -103,6 +102,7 @@ BEGIN
     v_now := {schema}.now();
     WITH settled AS (
         SELECT
+            v_group AS "group",
             s.key,
             c.*,
             CASE
@@ -122,7 +122,7 @@ BEGIN
     drained AS (
         DELETE FROM {schema}.deliveries AS d
         USING settled AS s
-        WHERE d."group" = v_group
+        WHERE d."group" = s."group"
             AND d.stream = s.key
             AND s.ack IS NOT NULL
             AND s.following IS NULL
@@ -149,7 +149,7 @@ BEGIN
             parked_at = CASE WHEN s.outcome = 'park' THEN v_now END,
             error = coalesce(s.error, CASE WHEN s.ack IS NULL THEN d.error END)
         FROM settled AS s
-        WHERE d."group" = v_group
+        WHERE d."group" = s."group"
             AND d.stream = s.key
             AND (s.ack IS NULL OR s.following IS NOT NULL)
         RETURNING

@@ -21,6 +21,7 @@ CREATE OR REPLACE FUNCTION {schema}.failed_expectations(
     p_failed integer[]
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
+{by_index}
 AS $$
 DECLARE
     v_failures jsonb := '[]';

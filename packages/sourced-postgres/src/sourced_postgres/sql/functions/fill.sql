@@ -11,8 +11,7 @@ CREATE OR REPLACE FUNCTION {schema}.fill(
     p_group text, p_chunk integer, OUT found_streams bigint, OUT is_unfinished boolean
 )
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v_group {schema}.groups%ROWTYPE;

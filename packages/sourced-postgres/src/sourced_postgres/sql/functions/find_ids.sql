@@ -5,8 +5,7 @@
 CREATE OR REPLACE FUNCTION {schema}.find_ids(p_ids uuid[])
 RETURNS TABLE (id uuid, stream_id text, seq bigint, type text)
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 #variable_conflict use_column
 BEGIN

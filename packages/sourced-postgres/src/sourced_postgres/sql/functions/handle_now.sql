@@ -31,8 +31,7 @@ CREATE OR REPLACE FUNCTION {schema}.handle_now(
     OUT groups text[]
 )
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v_names text[];

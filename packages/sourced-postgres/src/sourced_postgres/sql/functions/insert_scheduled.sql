@@ -7,6 +7,7 @@
 -- Returns: nothing; raises SR004 if an id is in the log.
 CREATE OR REPLACE FUNCTION {schema}.insert_scheduled(p_schedule jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE
+{by_index}
 AS $$
 BEGIN
     IF EXISTS (

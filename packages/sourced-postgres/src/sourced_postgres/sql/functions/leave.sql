@@ -4,18 +4,23 @@
 -- Returns: names of the groups whose deliveries were freed.
 CREATE OR REPLACE FUNCTION {schema}.leave(p_id text) RETURNS text[]
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
+    v_owners integer[];
+    v_keys bigint[];
     v_groups text[];
 BEGIN
     DELETE FROM {schema}.workers AS w WHERE w.id = p_id;
-    PERFORM 1
-    FROM {schema}.deliveries AS d
-    WHERE d.worker = p_id
-    ORDER BY d."group", d.stream
-    FOR NO KEY UPDATE;
+    WITH held AS MATERIALIZED (
+        SELECT d."group", d.stream FROM {schema}.deliveries AS d WHERE d.worker = p_id
+    )
+    SELECT
+        array_agg(h."group" ORDER BY h."group", h.stream),
+        array_agg(h.stream ORDER BY h."group", h.stream)
+    INTO v_owners, v_keys
+    FROM held AS h;
+    PERFORM {schema}.lock_deliveries(v_owners, v_keys);
     WITH freed AS (
         UPDATE {schema}.deliveries AS d
         SET worker = NULL, claimed_at = NULL, attempts = greatest(d.attempts - 1, 0)

@@ -1,7 +1,7 @@
 -- lock_ready: locks what claim may take, oldest first; passes over what others have locked.
 --
--- A suspect delivery is taken alone, when it is the oldest; otherwise suspects are left out. There
--- are few of them, in an index of their own.
+-- A suspect delivery is taken alone, when it is the oldest; otherwise suspects are left out. Both
+-- are walked in the order of the index: nothing is ever sorted here.
 --
 -- p_group: the group's key.
 -- p_max: at most so many.
@@ -13,6 +13,8 @@ CREATE OR REPLACE FUNCTION {schema}.lock_ready(
     p_group integer, p_max integer, p_now timestamptz, p_since timestamptz, p_suspects boolean
 ) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
+{by_index}
+SET enable_sort = off
 AS $$
 DECLARE
     v_suspect_at timestamptz;
@@ -32,9 +34,12 @@ BEGIN
         SELECT 1
         FROM {schema}.deliveries AS d
         WHERE d."group" = p_group
+            AND NOT d.suspect
             AND d.worker IS NULL
             AND d.parked_at IS NULL
             AND d.ready_at < v_suspect_at
+        ORDER BY d.ready_at
+        LIMIT 1
     ) THEN
         v_keys := ARRAY(
             SELECT d.stream
@@ -44,7 +49,7 @@ BEGIN
                 AND d.worker IS NULL
                 AND d.parked_at IS NULL
                 AND d.ready_at <= p_now
-            ORDER BY d.ready_at
+            ORDER BY d.ready_at, d.stream
             LIMIT 1
             FOR NO KEY UPDATE SKIP LOCKED
         );

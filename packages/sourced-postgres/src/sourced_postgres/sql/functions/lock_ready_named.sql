@@ -22,26 +22,30 @@ BEGIN
         SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
     );
     -- Said in other words than the partial indexes, so that the primary key is used.
+    WITH wanted AS MATERIALIZED (
+        SELECT p_group AS "group", k.stream FROM unnest(v_keys) AS k (stream)
+    )
     SELECT d.suspect INTO v_alone
-    FROM {schema}.deliveries AS d
-    WHERE d."group" = p_group
-        AND d.stream = ANY (v_keys)
-        AND num_nonnulls(d.worker, d.parked_at) = 0
+    FROM wanted AS k
+    JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream
+    WHERE num_nonnulls(d.worker, d.parked_at) = 0
         AND (p_suspects OR NOT d.suspect)
         AND d.ready_at <= p_now
     ORDER BY d.ready_at, d.stream
     LIMIT 1;
     RETURN ARRAY(
+        WITH wanted AS MATERIALIZED (
+            SELECT p_group AS "group", k.stream FROM unnest(v_keys) AS k (stream)
+        )
         SELECT d.stream
-        FROM {schema}.deliveries AS d
-        WHERE d."group" = p_group
-            AND d.stream = ANY (v_keys)
-            AND num_nonnulls(d.worker, d.parked_at) = 0
+        FROM wanted AS k
+        JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream
+        WHERE num_nonnulls(d.worker, d.parked_at) = 0
             AND d.suspect = v_alone
             AND d.ready_at <= p_now
         ORDER BY d.ready_at, d.stream
         LIMIT CASE WHEN v_alone THEN 1 ELSE p_max END
-        FOR NO KEY UPDATE SKIP LOCKED
+        FOR NO KEY UPDATE OF d SKIP LOCKED
     );
 END
 $$;

@@ -13,6 +13,7 @@ CREATE OR REPLACE FUNCTION {schema}.lock_streams(
     p_stream_ids text[], p_counts bigint[], OUT keys bigint[], OUT heads bigint[]
 )
 LANGUAGE plpgsql VOLATILE
+{by_index}
 AS $$
 DECLARE
     v_key bigint;

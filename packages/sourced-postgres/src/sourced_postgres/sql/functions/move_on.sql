@@ -10,8 +10,7 @@ CREATE OR REPLACE FUNCTION {schema}.move_on(
     p_group integer, p_after bigint, p_chunk integer, OUT upto bigint, OUT is_moved boolean
 )
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v_keys bigint[];
@@ -27,14 +26,14 @@ BEGIN
     );
     upto := v_keys[cardinality(v_keys)];
     PERFORM {schema}.lock_streams_by_key(v_keys);
-    PERFORM 1
-    FROM {schema}.deliveries AS d
-    WHERE d."group" = p_group AND d.stream = ANY (v_keys)
-    ORDER BY d.stream
-    FOR NO KEY UPDATE;
+    PERFORM {schema}.lock_deliveries(array_fill(p_group, ARRAY[cardinality(v_keys)]), v_keys);
     v_types := ARRAY(SELECT b.type FROM {schema}.subscriptions AS b WHERE b."group" = p_group);
-    WITH following AS (
+    WITH chunk AS MATERIALIZED (
+        SELECT p_group AS "group", k.stream FROM unnest(v_keys) AS k (stream)
+    ),
+    following AS MATERIALIZED (
         SELECT
+            d."group",
             d.stream,
             d.next_seq,
             (
@@ -44,13 +43,13 @@ BEGIN
                 ORDER BY m.seq
                 LIMIT 1
             ) AS seq
-        FROM {schema}.deliveries AS d
-        WHERE d."group" = p_group AND d.stream = ANY (v_keys)
+        FROM chunk AS c
+        JOIN {schema}.deliveries AS d ON d."group" = c."group" AND d.stream = c.stream
     ),
     gone AS (
         DELETE FROM {schema}.deliveries AS d
         USING following AS f
-        WHERE d."group" = p_group AND d.stream = f.stream AND f.seq IS NULL
+        WHERE d."group" = f."group" AND d.stream = f.stream AND f.seq IS NULL
     ),
     moved AS (
         UPDATE {schema}.deliveries AS d
@@ -62,7 +61,7 @@ BEGIN
             error = NULL,
             ready_at = {schema}.now()
         FROM following AS f
-        WHERE d."group" = p_group AND d.stream = f.stream AND f.seq <> f.next_seq
+        WHERE d."group" = f."group" AND d.stream = f.stream AND f.seq <> f.next_seq
         RETURNING d.stream
     )
     SELECT count(*) > 0 INTO is_moved FROM moved AS m;

@@ -12,15 +12,14 @@ CREATE OR REPLACE FUNCTION {schema}.park(
     p_error text
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 BEGIN
     UPDATE {schema}.deliveries AS d
     SET worker = NULL, claimed_at = NULL, parked_at = {schema}.now(), error = p_error
     WHERE d."group" = (SELECT g.id FROM {schema}.groups AS g WHERE g.name = p_group)
         AND d.stream = (SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = p_stream_id)
-        AND d.worker = p_worker
+        AND d.worker IS NOT DISTINCT FROM p_worker -- is looked up by its key, not by worker
         AND d.epoch = p_epoch
         AND d.next_seq = p_next_seq;
     RETURN FOUND;

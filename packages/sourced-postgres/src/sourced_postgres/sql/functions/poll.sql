@@ -7,35 +7,44 @@
 CREATE OR REPLACE FUNCTION {schema}.poll(p_lease float8)
 RETURNS TABLE ("group" text, is_due boolean, next_at timestamptz, is_overdue boolean)
 LANGUAGE plpgsql VOLATILE
+{by_index}
+SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := {schema}.now();
 BEGIN
     RETURN QUERY
-    SELECT
-        g.name::text,
-        EXISTS (
-            SELECT 1
-            FROM {schema}.deliveries AS d
-            WHERE d."group" = g.id
-                AND d.worker IS NULL
-                AND d.parked_at IS NULL
-                AND d.ready_at <= v_now
-        ),
-        (
-            SELECT d.ready_at
-            FROM {schema}.deliveries AS d
-            WHERE d."group" = g.id
-                AND d.worker IS NULL
-                AND d.parked_at IS NULL
-                AND d.ready_at > v_now
-            ORDER BY d.ready_at
-            LIMIT 1
-        ),
-        false
+    SELECT g.name::text, bool_or(f.is_due), min(f.next_at), false
     FROM {schema}.groups AS g
+    CROSS JOIN (VALUES (false), (true)) AS b (suspect)
+    CROSS JOIN LATERAL (
+        SELECT
+            (
+                SELECT true
+                FROM {schema}.deliveries AS d
+                WHERE d."group" = g.id
+                    AND d.suspect = b.suspect
+                    AND d.worker IS NULL
+                    AND d.parked_at IS NULL
+                    AND d.ready_at <= v_now
+                ORDER BY d.ready_at
+                LIMIT 1
+            ) IS NOT NULL AS is_due,
+            (
+                SELECT d.ready_at
+                FROM {schema}.deliveries AS d
+                WHERE d."group" = g.id
+                    AND d.suspect = b.suspect
+                    AND d.worker IS NULL
+                    AND d.parked_at IS NULL
+                    AND d.ready_at > v_now
+                ORDER BY d.ready_at
+                LIMIT 1
+            ) AS next_at
+    ) AS f
     WHERE g.status = 'active'
+    GROUP BY g.name
     UNION ALL
     SELECT
         NULL,

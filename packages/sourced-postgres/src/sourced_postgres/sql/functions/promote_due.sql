@@ -15,10 +15,10 @@ CREATE OR REPLACE FUNCTION {schema}.promote_due(
     OUT groups text[]
 )
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
+    v_now timestamptz := {schema}.now();
     v_rows bigint[];
     v_names text[];
     v_counts bigint[];
@@ -35,7 +35,7 @@ BEGIN
     v_rows := ARRAY(
         SELECT s.id
         FROM {schema}.schedule AS s
-        WHERE s.error IS NULL AND s.due_at <= {schema}.now()
+        WHERE s.error IS NULL AND s.due_at <= v_now
         ORDER BY s.due_at, s.id
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED
@@ -43,13 +43,18 @@ BEGIN
     IF cardinality(v_rows) = 0 THEN
         RETURN;
     END IF;
-    UPDATE {schema}.schedule AS s
-    SET error = format(
-        'PayloadError: %s bytes, more than the %s that this store takes',
-        octet_length(s.payload) + octet_length(s.meta), p_max_bytes
+    WITH too_large AS (
+        UPDATE {schema}.schedule AS s
+        SET error = format(
+            'PayloadError: %s bytes, more than the %s that this store takes',
+            octet_length(s.payload) + octet_length(s.meta), p_max_bytes
+        )
+        WHERE s.id = ANY (v_rows) AND octet_length(s.payload) + octet_length(s.meta) > p_max_bytes
+        RETURNING s.id
     )
-    WHERE s.id = ANY (v_rows) AND octet_length(s.payload) + octet_length(s.meta) > p_max_bytes;
-    GET DIAGNOSTICS failed = ROW_COUNT;
+    SELECT count(*), ARRAY(SELECT unnest(v_rows) EXCEPT SELECT t.id FROM too_large AS t)
+    INTO failed, v_rows
+    FROM too_large;
     -- All streams are locked before it is read, in the next statement, which ids are in the log by
     -- now; only then do heads move, by as many messages as will be written.
     SELECT p.names, array_fill(0::bigint, ARRAY[cardinality(p.names)]) INTO v_names, v_counts
@@ -59,13 +64,12 @@ BEGIN
         ARRAY(
             SELECT s.stream_id::text
             FROM {schema}.schedule AS s
-            WHERE s.id = ANY (v_rows) AND s.error IS NULL
+            WHERE s.id = ANY (v_rows)
         )
     ) AS p;
     PERFORM {schema}.lock_streams(v_names, v_counts);
     DELETE FROM {schema}.schedule AS s
     WHERE s.id = ANY (v_rows)
-        AND s.error IS NULL
         AND EXISTS (SELECT 1 FROM {schema}.messages AS m WHERE m.id = s.message_id);
     GET DIAGNOSTICS dropped = ROW_COUNT;
     SELECT p.names, p.counts INTO v_names, v_counts
@@ -73,7 +77,7 @@ BEGIN
         ARRAY(
             SELECT s.stream_id::text
             FROM {schema}.schedule AS s
-            WHERE s.id = ANY (v_rows) AND s.error IS NULL
+            WHERE s.id = ANY (v_rows)
         ),
         NULL
     ) AS p;
@@ -81,7 +85,7 @@ BEGIN
     FROM {schema}.lock_streams(v_names, v_counts) AS l;
     WITH due AS (
         DELETE FROM {schema}.schedule AS s
-        WHERE s.id = ANY (v_rows) AND s.error IS NULL
+        WHERE s.id = ANY (v_rows)
         RETURNING s.*
     ),
     lists AS (

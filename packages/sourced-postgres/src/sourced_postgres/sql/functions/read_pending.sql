@@ -44,8 +44,7 @@ RETURNS TABLE (
     "position" bigint
 )
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -6,11 +6,12 @@
 -- Returns: how many deliveries were freed, ready now and suspect; names of their groups.
 CREATE OR REPLACE FUNCTION {schema}.reap(p_lease float8, OUT freed bigint, OUT groups text[])
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v_now timestamptz := {schema}.now();
+    v_owners integer[];
+    v_keys bigint[];
 BEGIN
     DELETE FROM {schema}.workers AS w
     WHERE w.id IN (
@@ -19,12 +20,24 @@ BEGIN
         WHERE x.seen_at < v_now - make_interval(secs => p_lease)
         FOR UPDATE SKIP LOCKED
     );
-    WITH orphans AS (
+    WITH orphans AS MATERIALIZED (
         SELECT d."group", d.stream
         FROM {schema}.deliveries AS d
         WHERE d.worker IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
-        ORDER BY d."group", d.stream
+    )
+    SELECT
+        array_agg(o."group" ORDER BY o."group", o.stream),
+        array_agg(o.stream ORDER BY o."group", o.stream)
+    INTO v_owners, v_keys
+    FROM orphans AS o;
+    WITH orphans AS (
+        SELECT d."group", d.stream
+        FROM unnest(v_owners, v_keys) WITH ORDINALITY AS k ("group", stream, place)
+        JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream
+        WHERE d.worker IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
+        ORDER BY k.place
         FOR NO KEY UPDATE OF d SKIP LOCKED
     ),
     loose AS (

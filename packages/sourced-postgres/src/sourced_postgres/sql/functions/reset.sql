@@ -8,8 +8,7 @@
 -- Returns: nothing; raises SR005 if there is no such group or it is filling.
 CREATE OR REPLACE FUNCTION {schema}.reset(p_group text, p_keys bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v {schema}.groups%ROWTYPE;
@@ -35,6 +34,9 @@ BEGIN
         nextval('{schema}.epochs'),
         {schema}.now()
     FROM (
+        WITH chunk AS MATERIALIZED (
+            SELECT v.id AS "group", k.stream FROM unnest(p_keys) AS k (stream)
+        )
         SELECT
             s.id,
             s.seq,
@@ -47,9 +49,9 @@ BEGIN
                 ORDER BY m.seq
                 LIMIT 1
             ) AS first
-        FROM {schema}.streams AS s
-        LEFT JOIN {schema}.deliveries AS p ON p."group" = v.id AND p.stream = s.id
-        WHERE s.id = ANY (p_keys)
+        FROM chunk AS c
+        JOIN {schema}.streams AS s ON s.id = c.stream
+        LEFT JOIN {schema}.deliveries AS p ON p."group" = c."group" AND p.stream = c.stream
     ) AS r
     WHERE r.first IS NOT NULL
     ORDER BY r.id

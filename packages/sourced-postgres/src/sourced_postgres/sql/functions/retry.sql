@@ -17,8 +17,7 @@ CREATE OR REPLACE FUNCTION {schema}.retry(
     p_is_uncounted boolean
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v_now timestamptz := {schema}.now();
@@ -32,7 +31,7 @@ BEGIN
         error = coalesce(p_error, d.error)
     WHERE d."group" = (SELECT g.id FROM {schema}.groups AS g WHERE g.name = p_group)
         AND d.stream = (SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = p_stream_id)
-        AND d.worker = p_worker
+        AND d.worker IS NOT DISTINCT FROM p_worker -- is looked up by its key, not by worker
         AND d.epoch = p_epoch
         AND d.next_seq = p_next_seq
     RETURNING d.ready_at <= v_now INTO v_ready;

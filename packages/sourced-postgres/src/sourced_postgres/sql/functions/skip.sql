@@ -11,8 +11,7 @@ CREATE OR REPLACE FUNCTION {schema}.skip(
     p_group text, p_stream_id text, p_seq bigint, p_actor text, p_host text, p_reason text
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-SET jit = off
+{by_index}
 AS $$
 DECLARE
     v {schema}.groups%ROWTYPE;

@@ -8,37 +8,51 @@ CREATE OR REPLACE FUNCTION {schema}.unpark(
     p_group text, p_stream_ids text[], p_actor text, p_host text, p_reason text
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+{by_index}
 AS $$
 DECLARE
     v {schema}.groups%ROWTYPE;
     v_now timestamptz := {schema}.now();
+    v_keys bigint[];
     v_woken bigint;
 BEGIN
     v := {schema}.lock_group(p_group);
-    PERFORM 1
-    FROM {schema}.deliveries AS d
-    WHERE d."group" = v.id
-        AND d.worker IS NULL
-        AND (d.parked_at IS NOT NULL OR d.ready_at > v_now)
-        AND (
-            p_stream_ids IS NULL
-            OR d.stream IN (
-                SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
-            )
+    IF p_stream_ids IS NULL THEN
+        WITH found AS MATERIALIZED (
+            SELECT d.stream
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = v.id AND d.parked_at IS NOT NULL
+            UNION ALL
+            SELECT d.stream
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = v.id
+                AND d.suspect IN (false, true)
+                AND d.worker IS NULL
+                AND d.parked_at IS NULL
+                AND d.ready_at > v_now
         )
-    ORDER BY d.stream
-    FOR NO KEY UPDATE;
+        SELECT coalesce(array_agg(f.stream ORDER BY f.stream), ARRAY[]::bigint[])
+        INTO v_keys
+        FROM found AS f;
+    ELSE
+        v_keys := ARRAY(
+            SELECT s.id
+            FROM {schema}.streams AS s
+            WHERE s.stream_id = ANY (p_stream_ids)
+            ORDER BY s.id
+        );
+    END IF;
+    PERFORM {schema}.lock_deliveries(array_fill(v.id, ARRAY[cardinality(v_keys)]), v_keys);
+    WITH found AS MATERIALIZED (
+        SELECT v.id AS "group", k.stream FROM unnest(v_keys) AS k (stream)
+    )
     UPDATE {schema}.deliveries AS d
     SET parked_at = NULL, attempts = 0, error = NULL, ready_at = v_now
-    WHERE d."group" = v.id
+    FROM found AS f
+    WHERE d."group" = f."group"
+        AND d.stream = f.stream
         AND d.worker IS NULL
-        AND (d.parked_at IS NOT NULL OR d.ready_at > v_now)
-        AND (
-            p_stream_ids IS NULL
-            OR d.stream IN (
-                SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
-            )
-        );
+        AND (d.parked_at IS NOT NULL OR d.ready_at > v_now);
     GET DIAGNOSTICS v_woken = ROW_COUNT;
     PERFORM {schema}.record(
         p_actor, p_host, 'retry', concat_ws(' ', p_group, array_to_string(p_stream_ids, ', ')),

@@ -1,0 +1,17 @@
+-- lock_deliveries: locks deliveries, those that exist, in the order given.
+--
+-- p_groups, p_streams: their keys, sorted by both: the order in which everybody locks them.
+-- Returns: nothing; what depends on the locks is read in the caller's next statement.
+CREATE OR REPLACE FUNCTION {schema}.lock_deliveries(p_groups integer[], p_streams bigint[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+{by_index}
+AS $$
+BEGIN
+    PERFORM 1
+    FROM unnest(p_groups, p_streams) WITH ORDINALITY AS k ("group", stream, place)
+    JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream
+    ORDER BY k.place
+    FOR NO KEY UPDATE OF d;
+END
+$$;
