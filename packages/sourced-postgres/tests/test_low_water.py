@@ -97,7 +97,7 @@ def test_a_claim_reads_few_pages_while_somebody_holds_a_snapshot(
     handle_many(live_store, schema, worker)
     live_store.append([message("one more")])
     live_store.claim("G", worker)
-    live_store._low_water.claim("G", 50, lambda _since: [])  # all is looked at once a second
+    live_store.poll(timedelta(days=1))
 
     idle = pages_of(live_store, partial(live_store.claim, "G", worker))
     live_store._low_water.forget()
@@ -136,10 +136,10 @@ def test_what_a_stopped_group_had_ready_is_claimed_when_it_is_started(
     assert [claim.stream_id for claim in live_store.claim("G", worker)] == ["a"]
 
 
-def test_what_another_process_gives_back_is_claimed_within_a_poll(
+def test_what_another_process_gives_back_is_claimed_after_a_poll(
     live_store: PostgresStore, given: Given, url: str
 ) -> None:
-    """T31, I12: no hint tells of it."""
+    """T31, I12: no hint tells of it; a drain that polls before its claims overlooks nothing."""
     worker, other = given.worker(), open_store(url, hints=False)
     live_store.append([message("old")])
     (old,) = live_store.claim("G", worker)
@@ -150,8 +150,24 @@ def test_what_another_process_gives_back_is_claimed_within_a_poll(
 
     other.release([old])
     late()
+    live_store.poll(timedelta(days=1))
 
-    assert claimed_within(live_store, worker, seconds=5) == {"old", "late"}
+    assert {claim.stream_id for claim in live_store.claim("G", worker)} == {"old", "late"}
+    other.close()
+
+
+def test_what_another_process_gives_back_is_claimed_soon_where_nobody_polls(
+    live_store: PostgresStore, given: Given, url: str
+) -> None:
+    worker, other = given.worker(), open_store(url, hints=False)
+    live_store.append([message("old")])
+    (old,) = live_store.claim("G", worker)
+    live_store.append([message("new")])
+    assert len(live_store.claim("G", worker)) == 1
+
+    other.release([old])
+
+    assert claimed_within(live_store, worker, seconds=10) == {"old"}
     other.close()
 
 
@@ -169,10 +185,10 @@ def open_transaction(url: str) -> Callable[[], None]:
 
 
 def claimed_within(store: PostgresStore, worker: str, seconds: float) -> set[str]:
-    """The streams that are claimed until there are two, or the time is over."""
+    """The streams that are claimed until there are any, or the time is over."""
     found: list[Claim] = []
     deadline = time.monotonic() + seconds
-    while len(found) < 2 and time.monotonic() < deadline:
+    while not found and time.monotonic() < deadline:
         found += store.claim("G", worker)
     return {claim.stream_id for claim in found}
 
@@ -196,7 +212,11 @@ class Index:
         self.ready.append(self.now() - timedelta(seconds=ago))
 
     def claim(self, most: int = 1) -> int:
-        return len(self.marks.claim("G", most, partial(self.look, most)))
+        return len(self.marks.claim("G", partial(self.look, most)))
+
+    def poll(self) -> None:
+        oldest = min((at for at in self.ready if at <= self.now()), default=None)
+        self.marks.poll(lambda: [("G", oldest), (None, self.now())])
 
     def look(self, most: int, since: datetime | None) -> list[Row]:
         self.looks.append(since)
@@ -229,20 +249,66 @@ def test_only_the_first_of_many_claims_looks_at_everything(index: Index) -> None
     assert [since is None for since in index.looks] == [True] + [False] * 9
 
 
-def test_a_claim_that_got_less_than_it_asked_for_is_followed_by_one_that_looks_at_everything(
-    index: Index,
-) -> None:
+def test_claims_that_get_less_than_they_asked_for_look_no_further_either(index: Index) -> None:
+    for _ in range(10):
+        index.seconds += 0.05
+        index.add()
+        assert [index.claim(most=2), index.claim(most=2)] == [1, 0]
+
+    assert [since is None for since in index.looks] == [True] + [False] * 19
+
+
+def test_a_poll_tells_claims_of_what_is_older_than_they_would_look(index: Index) -> None:
     index.add()
     index.claim(most=2)
     index.add(ago=30)  # a caller's transaction, which took its time
+    assert index.claim(most=2) == 0
+
+    index.poll()
 
     assert index.claim(most=2) == 1
-    assert index.looks == [None, None]
 
 
-def test_idle_claims_look_at_everything_once_a_second(index: Index) -> None:
+def test_claims_between_polls_never_look_at_everything(index: Index) -> None:
+    for _ in range(10):
+        index.poll()
+        for _ in range(10):
+            index.seconds += 0.1
+            index.claim()
+
+    assert None not in index.looks
+
+
+def test_what_a_poll_saw_before_something_was_given_back_is_not_believed(index: Index) -> None:
+    def look() -> list[Row]:
+        index.marks.forget(["G"])  # another thread gives something back
+        return [("G", None), (None, index.now())]
+
+    index.marks.poll(look)
+    index.add(ago=30)
+
+    assert index.claim() == 1
+
+
+def test_a_claim_that_began_before_a_poll_takes_nothing_of_it_back(index: Index) -> None:
     index.add()
-    for _ in range(30):
+    index.claim()
+
+    def look(since: datetime | None) -> list[Row]:
+        index.add()
+        rows = index.look(1, since)
+        index.add(ago=30)
+        index.poll()  # another thread polls
+        return rows
+
+    index.marks.claim("G", look)
+
+    assert index.claim() == 1
+
+
+def test_where_nobody_polls_claims_look_at_everything_now_and_then(index: Index) -> None:
+    index.add()
+    for _ in range(50):
         index.claim()
         index.seconds += 0.1
 
@@ -256,7 +322,7 @@ def test_what_is_forgotten_while_a_claim_is_under_way_stays_forgotten(index: Ind
         index.marks.forget(["G"])  # another thread gives something back
         return index.look(1, since)
 
-    index.marks.claim("G", 1, look)
+    index.marks.claim("G", look)
     index.add(ago=30)
 
     assert index.claim() == 1

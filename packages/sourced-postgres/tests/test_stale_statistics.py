@@ -143,7 +143,29 @@ def part(claim: Claim, types: frozenset[str], place: int) -> StreamCommit:
     )
 
 
-@pytest.fixture(params=["warm plans", "stale statistics"])
+class Database:
+    """The tables behind a store that keeps to one session; no vacuum comes by on its own."""
+
+    def __init__(self, store: PostgresStore, schema: str) -> None:
+        self._store, self._schema = store, schema
+        for table in TABLES:
+            self.run("ALTER TABLE {} SET (autovacuum_enabled = off)", table)
+
+    def run(self, statement: LiteralString, table: str) -> None:
+        with self._store.connection() as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(self._schema, table)))
+
+    def analyze(self) -> None:
+        for table in TABLES:
+            self.run("VACUUM ANALYZE {}", table)
+
+    def fill(self) -> None:
+        fill = sql.SQL(FILL).format(s=sql.Identifier(self._schema), n=sql.Literal(STREAMS))
+        with self._store.connection() as connection:
+            connection.execute(fill)
+
+
+@pytest.fixture(params=["plans of new tables", "plans of one row", "statistics of a few rows"])
 def work(request: pytest.FixtureRequest, sourced_postgres: str) -> Iterator[Work]:
     """A store that keeps to one session, filled behind the planner's back."""
     schema = f"t{uuid4().hex[:12]}"
@@ -151,26 +173,20 @@ def work(request: pytest.FixtureRequest, sourced_postgres: str) -> Iterator[Work
     url = f"{sourced_postgres}{joiner}schema={schema}"
     store = open_store(url, pool_size=1, hints=False)
     store.install()
-    with store.connection() as connection:
-        for table in TABLES:
-            name = sql.Identifier(schema, table)
-            never = sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(name)
-            connection.execute(never)
+    database = Database(store, schema)
     store.register("G", ["added"])
     store.register("H", ["other"])
     store.join(WorkerInfo(id="w"))
     work = Work(store)
+    if request.param == "plans of one row":
+        store.append([message("one")])
+        database.analyze()
     for _ in range(8):
         for call in work.verbs().values():
             call()
-    with store.connection() as connection:
-        if request.param == "stale statistics":
-            for table in TABLES:
-                connection.execute(
-                    sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(schema, table))
-                )
-        fill = sql.SQL(FILL).format(s=sql.Identifier(schema), n=sql.Literal(STREAMS))
-        connection.execute(fill)
+    if request.param == "statistics of a few rows":
+        database.analyze()
+    database.fill()
     yield work
     store.uninstall()
     store.close()

@@ -4,14 +4,13 @@ A claim walks the index of claimable deliveries from the oldest `ready_at` on. E
 that were handled are dead, but while anybody holds a snapshot open (a report, a backup, a forgotten
 console) they stay, at the very head of the index, and every claim would walk past all of them.
 
-So each process remembers, for each group, since when there can be something ready, from the rows
-that its last claim returned, oldest first. Whatever makes a delivery ready sets `ready_at` to now,
-with three exceptions, and for these everything is looked at once a second, and whenever this
-process gave something back: a claim given back untouched keeps its place in the queue; so does what
-a group had ready when it was stopped; and a caller's transaction may commit long after it appended.
-
-A claim that got less than it asked for is followed by one that looks at everything, so that nothing
-is said to be left only when nothing is; so is the first claim of every worker.
+So each process remembers, for each group, since when there can be something ready: since what its
+last claim returned, oldest first. Whatever makes a delivery ready sets `ready_at` to now, with
+three exceptions: a claim given back untouched keeps its place in the queue; so does what a group
+had ready when it was stopped; and a caller's transaction may commit long after it appended. What
+this process gives back makes it forget. For the rest every poll looks at everything, once for all
+groups: it says since when something of each has been ready, and whoever drains polls before the
+claims that may find nothing. Where nobody polls, a claim looks at everything now and then itself.
 """
 
 from __future__ import annotations
@@ -27,13 +26,18 @@ from sourced_postgres._rows import Row
 
 __all__ = ["LowWater"]
 
-_FULL_LOOK: Final = 1.0
-"""Seconds after which everything is looked at again: the pollers' interval."""
+_FULL_LOOK: Final = 2.0
+"""Seconds after which a claim looks at everything: more than pollers leave between two polls."""
 
 _IN_FLIGHT: Final = timedelta(milliseconds=250)
 """How much older than what was seen something may be that commits later."""
 
 _READY_AT: Final = 7
+"""Where a claimed row says since when it was ready."""
+
+_GROUP: Final = 0
+_SINCE: Final = 1
+"""Where a row of a poll has its group, none for the last one; and since when something is ready."""
 
 Look = Callable[[datetime | None], list[Row]]
 """Claims what has been ready since a moment, or whatever is ready."""
@@ -61,25 +65,35 @@ class LowWater:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._marks: dict[str, _Mark] = {}
-        self._unsure: set[str] = set()
+        self._marks: dict[str | None, _Mark] = {}  # None: of the row of a poll that is no group's
         self._forgotten = 0
         self._mutex = threading.Lock()
 
-    def claim(self, group: str, most: int, look: Look) -> list[Row]:
-        """Claim at most so many by as short a look as will do."""
-        mark, forgotten, now = self._marks.get(group), self._forgotten, self._monotonic()
-        if mark is None or group in self._unsure or now - mark.looked_at >= _FULL_LOOK:
+    def claim(self, group: str, look: Look) -> list[Row]:
+        """Claim by as short a look as will do."""
+        known, forgotten, now = self._marks.get(group), self._forgotten, self._monotonic()
+        if known is None or now - known.looked_at >= _FULL_LOOK:
             rows = look(None)
-            known = _Mark(mark.since, now) if mark is not None else None
-            self._remember(group, forgotten, _Mark(_since(rows), now) if rows else known)
-            self._doubt(group, 0 < len(rows) < most)
-            return rows
-        rows = look(mark.since)
-        if rows:
-            since = max(mark.since, _since(rows))
-            self._remember(group, forgotten, _Mark(since, mark.looked_at))
-        self._doubt(group, 0 < len(rows) < most)
+            since = _since(rows) if rows else known.since if known is not None else None
+            mark = _Mark(since, now) if since is not None else None
+        else:
+            rows = look(known.since)
+            since = max(known.since, _since(rows)) if rows else known.since
+            mark = _Mark(since, known.looked_at)
+        with self._mutex:
+            if mark is not None and self._is_as_before(group, known, forgotten):
+                self._marks[group] = mark
+        return rows
+
+    def poll(self, look: Callable[[], list[Row]]) -> list[Row]:
+        """Poll, and learn since when something of each group has been ready."""
+        forgotten, now = self._forgotten, self._monotonic()
+        rows = look()
+        (at,) = (row[_SINCE] for row in rows if row[_GROUP] is None)
+        marks = {row[_GROUP]: _Mark((row[_SINCE] or at) - _IN_FLIGHT, now) for row in rows}
+        with self._mutex:
+            if forgotten == self._forgotten:
+                self._marks |= marks
         return rows
 
     def forget(self, groups: Iterable[str] | None = None) -> None:
@@ -92,15 +106,9 @@ class LowWater:
                 for group in groups:
                     self._marks.pop(group, None)
 
-    def _remember(self, group: str, forgotten: int, mark: _Mark | None) -> None:
-        with self._mutex:
-            if mark is not None and forgotten == self._forgotten:  # else something was given back
-                self._marks[group] = mark
-
-    def _doubt(self, group: str, is_unsure: bool) -> None:
-        """Note whether the next claim has to look at everything before it finds nothing."""
-        with self._mutex:
-            (self._unsure.add if is_unsure else self._unsure.discard)(group)
+    def _is_as_before(self, group: str, known: _Mark | None, forgotten: int) -> bool:
+        """Return whether nothing was given back, and no poll told anything, in the meantime."""
+        return forgotten == self._forgotten and self._marks.get(group) is known
 
 
 def _since(rows: Sequence[Row]) -> datetime:

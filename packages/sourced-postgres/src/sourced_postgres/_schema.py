@@ -51,11 +51,12 @@ SET jit = off"""
 
 The statistics are of a moment when a table was small, dead rows are not in them, and a session
 keeps the plans of its first calls: what is cheap by them may cost a walk through everything later.
-These settings leave the planner walks of an index from a known place on; and the functions are
-written so that the place is known: what is looked up by two keys is joined with both, which come
-from a list that the planner cannot see into (MATERIALIZED), never as `= ANY` behind a constant.
-Where there is no other way, the cost that the planner then reckons with must not make it compile
-the statement.
+These settings leave the planner walks of an index from a known place on, and the functions are
+written so that there is only one such place: a row is looked up by its key in a subquery of its
+own, once for each of a list (a scalar one, or LATERAL with a LIMIT: the planner takes neither
+apart), and changed where it was found (`ctid`, which is good for as long as the row is locked). A
+plain join would let it walk through a whole table that is small by the statistics. Where there is
+no other way, the cost that the planner then reckons with must not make it compile the statement.
 """
 
 

@@ -395,14 +395,18 @@ class PostgresStore(Verbs):
     def poll(self, lease: timedelta) -> Poll:
         """See `sourced._store.Store`."""
         statement = call(self._schema, "poll", 1)
-        with translated(self._name), self._reading() as connection:
-            rows = connection.execute(statement, [str(lease.total_seconds())]).fetchall()
+
+        def look() -> list[Row]:
+            with translated(self._name), self._reading() as connection:
+                return connection.execute(statement, [str(lease.total_seconds())]).fetchall()
+
+        rows = self._low_water.poll(look)
         *groups, last = sorted(rows, key=lambda row: row[0] is None)
         moments = [row[2].astimezone(UTC) for row in rows if row[2] is not None]
         return Poll(
-            ready=frozenset(row[0] for row in groups if row[1]),
-            due=last[1],
-            overdue=last[3],
+            ready=frozenset(row[0] for row in groups if row[1] is not None),
+            due=last[3],
+            overdue=last[4],
             next_at=min(moments, default=None),
         )
 
@@ -432,7 +436,7 @@ class PostgresStore(Verbs):
             with translated(self._name), self._writing(is_open=False) as connection:
                 return connection.execute(statement, arguments).fetchall()
 
-        rows = self._low_water.claim(group, max_streams, look) if named is None else look(None)
+        rows = self._low_water.claim(group, look) if named is None else look(None)
         if rows:
             reach("claim.after")
         return [_claimed(row, group, worker_id) for row in rows]
@@ -534,7 +538,7 @@ class PostgresStore(Verbs):
 
     def _committed_of(self, streams: Sequence[StreamCommit], row: Row) -> Committed:
         reach("commit.connection_lost")
-        if any(isinstance(one.then, Release | Retry) for one in streams):
+        if any(_may_be_ready(one) for one in streams):
             self._low_water.forget([streams[0].claim.group])
         committed = committed_of(streams, row)
         if committed.groups:
@@ -807,6 +811,13 @@ class PostgresStore(Verbs):
 _TELL: Final = """
 INSERT INTO {s}.clock (shows) VALUES (%s) ON CONFLICT (is_only) DO UPDATE SET shows = excluded.shows
 """
+
+
+def _may_be_ready(one: StreamCommit) -> bool:
+    """Return whether what becomes of the rest may be ready with an older `ready_at` than now."""
+    if isinstance(one.then, Retry):
+        return one.then.after is None or one.then.after <= timedelta(0)
+    return isinstance(one.then, Release)
 
 
 def _claimed(row: Row, group: str, worker_id: str) -> Claim:

@@ -24,23 +24,24 @@ BEGIN
         v_keys := ARRAY(SELECT s.id FROM {schema}.streams AS s);
         SELECT count(*) INTO v_pending FROM {schema}.deliveries AS d WHERE d."group" = v.id;
     ELSE
-        v_keys := ARRAY(
-            SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
-        );
-        WITH wanted AS MATERIALIZED (
-            SELECT v.id AS "group", k.stream FROM unnest(v_keys) AS k (stream)
-        )
-        SELECT count(*) INTO v_pending
-        FROM wanted AS k
-        JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream;
+        v_keys := {schema}.stream_keys(p_stream_ids);
+        SELECT count(d.stream) INTO v_pending
+        FROM unnest(v_keys) AS k (stream)
+        CROSS JOIN LATERAL (
+            SELECT d.stream
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = v.id AND d.stream = k.stream
+            LIMIT 1
+        ) AS d;
     END IF;
     v_keys := ARRAY(
         SELECT k.stream
         FROM unnest(v_keys) AS k (stream)
-        WHERE EXISTS (
-            SELECT 1
+        WHERE (
+            SELECT true
             FROM {schema}.messages AS m
             WHERE m.stream = k.stream AND m.type = ANY (v_types)
+            LIMIT 1
         )
         ORDER BY k.stream
     );

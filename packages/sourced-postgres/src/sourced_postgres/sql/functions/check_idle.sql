@@ -14,26 +14,13 @@ DECLARE
     v_now timestamptz := {schema}.now();
     v record;
 BEGIN
-    WITH handled AS MATERIALIZED (
-        SELECT
-            h.place,
-            h.value ->> 'group' AS "group",
-            h.value ->> 'stream_id' AS stream_id,
-            g.id AS owner,
-            g.status,
-            g.fill_upto,
-            s.key
-        FROM jsonb_array_elements(p_handled) WITH ORDINALITY AS h (value, place)
-        JOIN unnest(p_names, p_keys) AS s (name, key) ON s.name = h.value ->> 'stream_id'
-        LEFT JOIN {schema}.groups AS g ON g.name = h.value ->> 'group'
-    )
     SELECT
-        h."group",
-        h.stream_id,
+        h.value ->> 'group' AS "group",
+        h.value ->> 'stream_id' AS stream_id,
         CASE
-            WHEN h.owner IS NULL THEN 'unknown'
-            WHEN h.status = 'stopped' THEN 'stopped'
-            WHEN h.fill_upto IS NOT NULL THEN 'filling'
+            WHEN g.id IS NULL THEN 'unknown'
+            WHEN g.status = 'stopped' THEN 'stopped'
+            WHEN g.fill_upto IS NOT NULL THEN 'filling'
             WHEN d.parked_at IS NOT NULL THEN 'parked'
             WHEN d.worker IS NOT NULL THEN 'held'
             WHEN d.ready_at > v_now THEN 'retrying'
@@ -41,12 +28,16 @@ BEGIN
         END AS reason,
         CASE WHEN d.worker IS NULL AND d.ready_at > v_now THEN d.ready_at END AS until
     INTO v
-    FROM handled AS h
-    LEFT JOIN {schema}.deliveries AS d ON d."group" = h.owner AND d.stream = h.key
-    WHERE h.owner IS NULL
-        OR h.status = 'stopped'
-        OR h.fill_upto IS NOT NULL
-        OR d.stream IS NOT NULL
+    FROM jsonb_array_elements(p_handled) WITH ORDINALITY AS h (value, place)
+    JOIN unnest(p_names, p_keys) AS s (name, key) ON s.name = h.value ->> 'stream_id'
+    LEFT JOIN {schema}.groups AS g ON g.name = h.value ->> 'group'
+    LEFT JOIN LATERAL (
+        SELECT d.stream, d.parked_at, d.worker, d.ready_at
+        FROM {schema}.deliveries AS d
+        WHERE d."group" = g.id AND d.stream = s.key
+        LIMIT 1
+    ) AS d ON true
+    WHERE g.id IS NULL OR g.status = 'stopped' OR g.fill_upto IS NOT NULL OR d.stream IS NOT NULL
     ORDER BY h.place
     LIMIT 1;
     IF FOUND THEN

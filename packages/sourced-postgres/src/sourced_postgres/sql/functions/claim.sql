@@ -39,7 +39,7 @@ AS $$
 DECLARE
     v_now timestamptz := {schema}.now();
     v_group integer;
-    v_keys bigint[];
+    v_places tid[];
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     IF NOT pg_try_advisory_xact_lock_shared(
@@ -56,36 +56,37 @@ BEGIN
         RETURN;
     END IF;
     IF p_stream_ids IS NULL THEN
-        v_keys := {schema}.lock_ready(
+        v_places := {schema}.lock_ready(
             v_group, p_max, v_now, coalesce(p_since, '-infinity'), p_suspects
         );
     ELSE
-        v_keys := {schema}.lock_ready_named(v_group, p_max, v_now, p_stream_ids, p_suspects);
+        v_places := {schema}.lock_ready_named(v_group, p_max, v_now, p_stream_ids, p_suspects);
     END IF;
-    IF cardinality(v_keys) = 0 THEN
+    IF cardinality(v_places) = 0 THEN
         RETURN;
     END IF;
     RETURN QUERY
-    WITH chosen AS MATERIALIZED (
-        SELECT v_group AS "group", k.stream FROM unnest(v_keys) AS k (stream)
-    ),
-    held AS (
+    WITH held AS (
         UPDATE {schema}.deliveries AS d
         SET worker = p_worker,
             epoch = nextval('{schema}.epochs'),
             claimed_at = v_now,
             attempts = d.attempts + 1
-        FROM chosen AS c
-        WHERE d."group" = c."group" AND d.stream = c.stream
+        WHERE d.ctid = ANY (v_places)
         RETURNING
             d.stream, d.epoch, d.next_seq, d.attempts, d.replay_until, d.restarted, d.suspect,
             d.ready_at
     )
     SELECT
-        s.stream_id, h.epoch, h.next_seq, h.attempts, h.replay_until, h.restarted, h.suspect,
+        (SELECT s.stream_id FROM {schema}.streams AS s WHERE s.id = h.stream),
+        h.epoch,
+        h.next_seq,
+        h.attempts,
+        h.replay_until,
+        h.restarted,
+        h.suspect,
         h.ready_at
     FROM held AS h
-    JOIN {schema}.streams AS s ON s.id = h.stream
     ORDER BY h.ready_at, h.stream;
 END
 $$;

@@ -102,8 +102,7 @@ BEGIN
     v_now := {schema}.now();
     WITH settled AS (
         SELECT
-            v_group AS "group",
-            s.key,
+            d.place,
             c.*,
             CASE
                 WHEN c.ack IS NOT NULL THEN (
@@ -118,14 +117,17 @@ BEGIN
             p_claimed, p_acks, p_thens, p_ats, p_afters, p_errors, p_uncounted
         ) AS c (stream_id, ack, outcome, at, after, error, is_uncounted)
         JOIN unnest(v_names, v_keys) AS s (name, key) ON s.name = c.stream_id
+        CROSS JOIN LATERAL (
+            SELECT d.ctid AS place
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = v_group AND d.stream = s.key
+            LIMIT 1
+        ) AS d
     ),
     drained AS (
         DELETE FROM {schema}.deliveries AS d
         USING settled AS s
-        WHERE d."group" = s."group"
-            AND d.stream = s.key
-            AND s.ack IS NOT NULL
-            AND s.following IS NULL
+        WHERE d.ctid = s.place AND s.ack IS NOT NULL AND s.following IS NULL
     ),
     moved AS (
         UPDATE {schema}.deliveries AS d
@@ -149,9 +151,7 @@ BEGIN
             parked_at = CASE WHEN s.outcome = 'park' THEN v_now END,
             error = coalesce(s.error, CASE WHEN s.ack IS NULL THEN d.error END)
         FROM settled AS s
-        WHERE d."group" = s."group"
-            AND d.stream = s.key
-            AND (s.ack IS NULL OR s.following IS NOT NULL)
+        WHERE d.ctid = s.place AND (s.ack IS NULL OR s.following IS NOT NULL)
         RETURNING
             s.stream_id,
             d.next_seq,

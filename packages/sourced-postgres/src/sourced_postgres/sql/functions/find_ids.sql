@@ -10,9 +10,12 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT m.id, s.stream_id, m.seq, m.type
+    SELECT
+        m.id,
+        (SELECT s.stream_id FROM {schema}.streams AS s WHERE s.id = m.stream),
+        m.seq,
+        m.type
     FROM {schema}.messages AS m
-    JOIN {schema}.streams AS s ON s.id = m.stream
     WHERE m.id = ANY (p_ids)
     UNION ALL
     SELECT w.message_id, '', 0::bigint, w.type

@@ -9,9 +9,13 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     PERFORM 1
-    FROM unnest(p_groups, p_streams) WITH ORDINALITY AS k ("group", stream, place)
-    JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream
-    ORDER BY k.place
-    FOR NO KEY UPDATE OF d;
+    FROM unnest(p_groups, p_streams) AS k ("group", stream)
+    CROSS JOIN LATERAL (
+        SELECT 1
+        FROM {schema}.deliveries AS d
+        WHERE d."group" = k."group" AND d.stream = k.stream
+        LIMIT 1
+        FOR NO KEY UPDATE
+    ) AS d;
 END
 $$;

@@ -8,17 +8,17 @@
 -- p_now: the time by which they must be ready.
 -- p_since: since when they may have been.
 -- p_suspects: whether a suspect one may be taken.
--- Returns: keys of streams.
+-- Returns: where they are in the table; nobody moves them while they are locked.
 CREATE OR REPLACE FUNCTION {schema}.lock_ready(
     p_group integer, p_max integer, p_now timestamptz, p_since timestamptz, p_suspects boolean
-) RETURNS bigint[]
+) RETURNS tid[]
 LANGUAGE plpgsql VOLATILE
 {by_index}
 SET enable_sort = off
 AS $$
 DECLARE
     v_suspect_at timestamptz;
-    v_keys bigint[];
+    v_places tid[];
 BEGIN
     SELECT d.ready_at INTO v_suspect_at
     FROM {schema}.deliveries AS d
@@ -41,8 +41,8 @@ BEGIN
         ORDER BY d.ready_at
         LIMIT 1
     ) THEN
-        v_keys := ARRAY(
-            SELECT d.stream
+        v_places := ARRAY(
+            SELECT d.ctid
             FROM {schema}.deliveries AS d
             WHERE d."group" = p_group
                 AND d.suspect
@@ -53,12 +53,12 @@ BEGIN
             LIMIT 1
             FOR NO KEY UPDATE SKIP LOCKED
         );
-        IF cardinality(v_keys) > 0 THEN
-            RETURN v_keys;
+        IF cardinality(v_places) > 0 THEN
+            RETURN v_places;
         END IF;
     END IF;
     RETURN ARRAY(
-        SELECT d.stream
+        SELECT d.ctid
         FROM {schema}.deliveries AS d
         WHERE d."group" = p_group
             AND NOT d.suspect

@@ -8,44 +8,48 @@
 -- p_now: the time by which they must be ready.
 -- p_stream_ids: the streams.
 -- p_suspects: whether a suspect one may be taken.
--- Returns: keys of streams.
+-- Returns: where they are in the table; nobody moves them while they are locked.
 CREATE OR REPLACE FUNCTION {schema}.lock_ready_named(
     p_group integer, p_max integer, p_now timestamptz, p_stream_ids text[], p_suspects boolean
-) RETURNS bigint[]
+) RETURNS tid[]
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_keys bigint[];
     v_alone boolean;
 BEGIN
-    v_keys := ARRAY(
-        SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = ANY (p_stream_ids)
-    );
+    v_keys := {schema}.stream_keys(p_stream_ids);
     -- Said in other words than the partial indexes, so that the primary key is used.
-    WITH wanted AS MATERIALIZED (
-        SELECT p_group AS "group", k.stream FROM unnest(v_keys) AS k (stream)
-    )
-    SELECT d.suspect INTO v_alone
-    FROM wanted AS k
-    JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream
-    WHERE num_nonnulls(d.worker, d.parked_at) = 0
-        AND (p_suspects OR NOT d.suspect)
-        AND d.ready_at <= p_now
-    ORDER BY d.ready_at, d.stream
+    SELECT r.suspect INTO v_alone
+    FROM unnest(v_keys) AS k (stream)
+    CROSS JOIN LATERAL (
+        SELECT d.suspect, d.ready_at
+        FROM {schema}.deliveries AS d
+        WHERE d."group" = p_group
+            AND d.stream = k.stream
+            AND num_nonnulls(d.worker, d.parked_at) = 0
+            AND (p_suspects OR NOT d.suspect)
+            AND d.ready_at <= p_now
+        LIMIT 1
+    ) AS r
+    ORDER BY r.ready_at, k.stream
     LIMIT 1;
     RETURN ARRAY(
-        WITH wanted AS MATERIALIZED (
-            SELECT p_group AS "group", k.stream FROM unnest(v_keys) AS k (stream)
-        )
-        SELECT d.stream
-        FROM wanted AS k
-        JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream
-        WHERE num_nonnulls(d.worker, d.parked_at) = 0
-            AND d.suspect = v_alone
-            AND d.ready_at <= p_now
-        ORDER BY d.ready_at, d.stream
+        SELECT r.place
+        FROM unnest(v_keys) AS k (stream)
+        CROSS JOIN LATERAL (
+            SELECT d.ctid AS place, d.ready_at
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = p_group
+                AND d.stream = k.stream
+                AND num_nonnulls(d.worker, d.parked_at) = 0
+                AND d.suspect = v_alone
+                AND d.ready_at <= p_now
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS r
+        ORDER BY r.ready_at, k.stream
         LIMIT CASE WHEN v_alone THEN 1 ELSE p_max END
-        FOR NO KEY UPDATE OF d SKIP LOCKED
     );
 END
 $$;

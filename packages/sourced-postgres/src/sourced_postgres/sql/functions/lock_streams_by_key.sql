@@ -9,13 +9,12 @@ AS $$
 BEGIN
     PERFORM 1
     FROM (
-        WITH wanted AS MATERIALIZED (
-            SELECT s.id, s.stream_id FROM {schema}.streams AS s WHERE s.id = ANY (p_keys)
-        )
-        SELECT w.id, w.stream_id FROM wanted AS w
-    ) AS w
-    JOIN {schema}.streams AS s ON s.id = w.id
-    ORDER BY w.stream_id
-    FOR NO KEY UPDATE OF s;
+        SELECT k.stream, (SELECT s.stream_id FROM {schema}.streams AS s WHERE s.id = k.stream) AS name
+        FROM unnest(p_keys) AS k (stream)
+        ORDER BY name
+    ) AS k
+    CROSS JOIN LATERAL (
+        SELECT 1 FROM {schema}.streams AS s WHERE s.id = k.stream LIMIT 1 FOR NO KEY UPDATE
+    ) AS s;
 END
 $$;

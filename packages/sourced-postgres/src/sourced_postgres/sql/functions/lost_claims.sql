@@ -20,24 +20,22 @@ DECLARE
 BEGIN
     SELECT g.id INTO v_group FROM {schema}.groups AS g WHERE g.name = p_group;
     IF p_lock THEN
-        v_keys := ARRAY(
-            SELECT s.id
-            FROM {schema}.streams AS s
-            WHERE s.stream_id = ANY (p_stream_ids)
-            ORDER BY s.id
-        );
+        v_keys := {schema}.stream_keys(p_stream_ids);
         PERFORM {schema}.lock_deliveries(array_fill(v_group, ARRAY[cardinality(v_keys)]), v_keys);
     END IF;
     RETURN ARRAY(
-        WITH claims AS MATERIALIZED (
-            SELECT v_group AS "group", s.id AS stream, c.epoch, c.next_seq, c.place
-            FROM unnest(p_stream_ids, p_epochs, p_next_seqs)
-                WITH ORDINALITY AS c (stream_id, epoch, next_seq, place)
-            LEFT JOIN {schema}.streams AS s ON s.stream_id = c.stream_id
-        )
         SELECT c.place::integer
-        FROM claims AS c
-        LEFT JOIN {schema}.deliveries AS d ON d."group" = c."group" AND d.stream = c.stream
+        FROM unnest(p_stream_ids, p_epochs, p_next_seqs)
+            WITH ORDINALITY AS c (stream_id, epoch, next_seq, place)
+        LEFT JOIN LATERAL (
+            SELECT d.worker, d.epoch, d.next_seq
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = v_group
+                AND d.stream = (
+                    SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = c.stream_id
+                )
+            LIMIT 1
+        ) AS d ON true
         WHERE d.worker IS DISTINCT FROM p_worker
             OR d.epoch <> c.epoch
             OR d.next_seq <> c.next_seq

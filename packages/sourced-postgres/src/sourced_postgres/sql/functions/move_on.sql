@@ -28,28 +28,26 @@ BEGIN
     PERFORM {schema}.lock_streams_by_key(v_keys);
     PERFORM {schema}.lock_deliveries(array_fill(p_group, ARRAY[cardinality(v_keys)]), v_keys);
     v_types := ARRAY(SELECT b.type FROM {schema}.subscriptions AS b WHERE b."group" = p_group);
-    WITH chunk AS MATERIALIZED (
-        SELECT p_group AS "group", k.stream FROM unnest(v_keys) AS k (stream)
-    ),
-    following AS MATERIALIZED (
-        SELECT
-            d."group",
-            d.stream,
-            d.next_seq,
-            (
-                SELECT m.seq
-                FROM {schema}.messages AS m
-                WHERE m.stream = d.stream AND m.seq >= d.next_seq AND m.type = ANY (v_types)
-                ORDER BY m.seq
-                LIMIT 1
-            ) AS seq
-        FROM chunk AS c
-        JOIN {schema}.deliveries AS d ON d."group" = c."group" AND d.stream = c.stream
+    WITH following AS MATERIALIZED (
+        SELECT d.place, d.next_seq, (
+            SELECT m.seq
+            FROM {schema}.messages AS m
+            WHERE m.stream = k.stream AND m.seq >= d.next_seq AND m.type = ANY (v_types)
+            ORDER BY m.seq
+            LIMIT 1
+        ) AS seq
+        FROM unnest(v_keys) AS k (stream)
+        CROSS JOIN LATERAL (
+            SELECT d.ctid AS place, d.next_seq
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = p_group AND d.stream = k.stream
+            LIMIT 1
+        ) AS d
     ),
     gone AS (
         DELETE FROM {schema}.deliveries AS d
         USING following AS f
-        WHERE d."group" = f."group" AND d.stream = f.stream AND f.seq IS NULL
+        WHERE d.ctid = f.place AND f.seq IS NULL
     ),
     moved AS (
         UPDATE {schema}.deliveries AS d
@@ -61,7 +59,7 @@ BEGIN
             error = NULL,
             ready_at = {schema}.now()
         FROM following AS f
-        WHERE d."group" = f."group" AND d.stream = f.stream AND f.seq <> f.next_seq
+        WHERE d.ctid = f.place AND f.seq <> f.next_seq
         RETURNING d.stream
     )
     SELECT count(*) > 0 INTO is_moved FROM moved AS m;

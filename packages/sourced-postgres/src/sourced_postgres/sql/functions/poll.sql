@@ -1,11 +1,14 @@
 -- poll: says in one bounded read what there is to do.
 --
 -- p_lease: in seconds.
--- Returns: a row for each active group: whether something of it could be claimed now, and when the
---     next thing will be; then one with a null group: whether a scheduled message is due, when the
---     next one is, and whether a worker is overdue or a claim's worker gone.
+-- Returns: a row for each active group: since when something of it could be claimed, null if nothing
+--     can; and when the next thing will be. Then one with a null group: what time it is; when the
+--     next scheduled message is due, whether one is; and whether a worker is overdue or a claim's
+--     worker gone.
 CREATE OR REPLACE FUNCTION {schema}.poll(p_lease float8)
-RETURNS TABLE ("group" text, is_due boolean, next_at timestamptz, is_overdue boolean)
+RETURNS TABLE (
+    "group" text, since timestamptz, next_at timestamptz, is_due boolean, is_overdue boolean
+)
 LANGUAGE plpgsql VOLATILE
 {by_index}
 SET enable_sort = off
@@ -15,13 +18,13 @@ DECLARE
     v_now timestamptz := {schema}.now();
 BEGIN
     RETURN QUERY
-    SELECT g.name::text, bool_or(f.is_due), min(f.next_at), false
+    SELECT g.name::text, min(f.since), min(f.next_at), false, false
     FROM {schema}.groups AS g
     CROSS JOIN (VALUES (false), (true)) AS b (suspect)
     CROSS JOIN LATERAL (
         SELECT
             (
-                SELECT true
+                SELECT d.ready_at
                 FROM {schema}.deliveries AS d
                 WHERE d."group" = g.id
                     AND d.suspect = b.suspect
@@ -30,7 +33,7 @@ BEGIN
                     AND d.ready_at <= v_now
                 ORDER BY d.ready_at
                 LIMIT 1
-            ) IS NOT NULL AS is_due,
+            ) AS since,
             (
                 SELECT d.ready_at
                 FROM {schema}.deliveries AS d
@@ -48,15 +51,16 @@ BEGIN
     UNION ALL
     SELECT
         NULL,
-        EXISTS (
-            SELECT 1 FROM {schema}.schedule AS s WHERE s.error IS NULL AND s.due_at <= v_now
-        ),
+        v_now,
         (
             SELECT s.due_at
             FROM {schema}.schedule AS s
             WHERE s.error IS NULL AND s.due_at > v_now
             ORDER BY s.due_at
             LIMIT 1
+        ),
+        EXISTS (
+            SELECT 1 FROM {schema}.schedule AS s WHERE s.error IS NULL AND s.due_at <= v_now
         ),
         EXISTS (
             SELECT 1

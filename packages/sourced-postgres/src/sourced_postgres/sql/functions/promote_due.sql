@@ -70,7 +70,7 @@ BEGIN
     PERFORM {schema}.lock_streams(v_names, v_counts);
     DELETE FROM {schema}.schedule AS s
     WHERE s.id = ANY (v_rows)
-        AND EXISTS (SELECT 1 FROM {schema}.messages AS m WHERE m.id = s.message_id);
+        AND (SELECT true FROM {schema}.messages AS m WHERE m.id = s.message_id);
     GET DIAGNOSTICS dropped = ROW_COUNT;
     SELECT p.names, p.counts INTO v_names, v_counts
     FROM {schema}.places(

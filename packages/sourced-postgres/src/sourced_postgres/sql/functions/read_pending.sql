@@ -60,7 +60,9 @@ BEGIN
         SELECT c.place, s.id AS stream, coalesce(s.seq, 0) AS head, c.next_seq, c.tail_after
         FROM unnest(p_stream_ids, p_next_seqs, p_tail_afters)
             WITH ORDINALITY AS c (stream_id, next_seq, tail_after, place)
-        LEFT JOIN {schema}.streams AS s ON s.stream_id = c.stream_id
+        LEFT JOIN LATERAL (
+            SELECT s.id, s.seq FROM {schema}.streams AS s WHERE s.stream_id = c.stream_id LIMIT 1
+        ) AS s ON true
     ),
     found AS (
         SELECT

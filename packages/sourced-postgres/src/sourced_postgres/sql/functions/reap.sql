@@ -12,6 +12,7 @@ DECLARE
     v_now timestamptz := {schema}.now();
     v_owners integer[];
     v_keys bigint[];
+    v_places tid[];
 BEGIN
     DELETE FROM {schema}.workers AS w
     WHERE w.id IN (
@@ -31,20 +32,24 @@ BEGIN
         array_agg(o.stream ORDER BY o."group", o.stream)
     INTO v_owners, v_keys
     FROM orphans AS o;
-    WITH orphans AS (
-        SELECT d."group", d.stream
-        FROM unnest(v_owners, v_keys) WITH ORDINALITY AS k ("group", stream, place)
-        JOIN {schema}.deliveries AS d ON d."group" = k."group" AND d.stream = k.stream
-        WHERE d.worker IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
-        ORDER BY k.place
-        FOR NO KEY UPDATE OF d SKIP LOCKED
-    ),
-    loose AS (
+    v_places := ARRAY(
+        SELECT d.place
+        FROM unnest(v_owners, v_keys) AS k ("group", stream)
+        CROSS JOIN LATERAL (
+            SELECT d.ctid AS place
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = k."group"
+                AND d.stream = k.stream
+                AND d.worker IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS d
+    );
+    WITH loose AS (
         UPDATE {schema}.deliveries AS d
         SET worker = NULL, claimed_at = NULL, suspect = true, ready_at = v_now
-        FROM orphans AS o
-        WHERE d."group" = o."group" AND d.stream = o.stream
+        WHERE d.ctid = ANY (v_places)
         RETURNING d."group"
     )
     SELECT

@@ -23,30 +23,37 @@ DECLARE
     v_groups text[];
 BEGIN
     SELECT
-        coalesce(array_agg(g.id ORDER BY g.id, s.id), ARRAY[]::integer[]),
-        coalesce(array_agg(s.id ORDER BY g.id, s.id), ARRAY[]::bigint[])
+        coalesce(array_agg(c.owner ORDER BY c.owner, c.stream), ARRAY[]::integer[]),
+        coalesce(array_agg(c.stream ORDER BY c.owner, c.stream), ARRAY[]::bigint[])
     INTO v_owners, v_keys
-    FROM unnest(p_groups, p_stream_ids) AS c ("group", stream_id)
-    JOIN {schema}.groups AS g ON g.name = c."group"
-    JOIN {schema}.streams AS s ON s.stream_id = c.stream_id;
+    FROM (
+        SELECT
+            (SELECT g.id FROM {schema}.groups AS g WHERE g.name = c."group") AS owner,
+            (SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = c.stream_id) AS stream
+        FROM unnest(p_groups, p_stream_ids) AS c ("group", stream_id)
+    ) AS c;
     PERFORM {schema}.lock_deliveries(v_owners, v_keys);
-    WITH claims AS MATERIALIZED (
-        SELECT g.id AS "group", g.name, s.id AS stream, c.worker, c.epoch, c.next_seq
+    WITH held AS MATERIALIZED (
+        SELECT c."group", d.place
         FROM unnest(p_groups, p_workers, p_stream_ids, p_epochs, p_next_seqs)
             AS c ("group", worker, stream_id, epoch, next_seq)
-        JOIN {schema}.groups AS g ON g.name = c."group"
-        JOIN {schema}.streams AS s ON s.stream_id = c.stream_id
+        CROSS JOIN LATERAL (
+            SELECT d.ctid AS place, d.worker, d.epoch, d.next_seq
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = (SELECT g.id FROM {schema}.groups AS g WHERE g.name = c."group")
+                AND d.stream = (
+                    SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = c.stream_id
+                )
+            LIMIT 1
+        ) AS d
+        WHERE d.worker = c.worker AND d.epoch = c.epoch AND d.next_seq = c.next_seq
     ),
     given AS (
         UPDATE {schema}.deliveries AS d
         SET worker = NULL, claimed_at = NULL, attempts = greatest(d.attempts - 1, 0)
-        FROM claims AS c
-        WHERE d."group" = c."group"
-            AND d.stream = c.stream
-            AND d.worker IS NOT DISTINCT FROM c.worker -- is looked up by its key, not by worker
-            AND d.epoch = c.epoch
-            AND d.next_seq = c.next_seq
-        RETURNING c.name
+        FROM held AS h
+        WHERE d.ctid = h.place
+        RETURNING h."group" AS name
     )
     SELECT array_agg(n.name) INTO v_groups FROM given AS n;
     RETURN coalesce(v_groups, ARRAY[]::text[]);

@@ -34,24 +34,23 @@ BEGIN
         nextval('{schema}.epochs'),
         {schema}.now()
     FROM (
-        WITH chunk AS MATERIALIZED (
-            SELECT v.id AS "group", k.stream FROM unnest(p_keys) AS k (stream)
-        )
-        SELECT
-            s.id,
-            s.seq,
-            p.next_seq,
-            p.replay_until,
-            (
-                SELECT m.seq
-                FROM {schema}.messages AS m
-                WHERE m.stream = s.id AND m.type = ANY (v_types)
-                ORDER BY m.seq
-                LIMIT 1
-            ) AS first
-        FROM chunk AS c
-        JOIN {schema}.streams AS s ON s.id = c.stream
-        LEFT JOIN {schema}.deliveries AS p ON p."group" = c."group" AND p.stream = c.stream
+        SELECT s.id, s.seq, p.next_seq, p.replay_until, (
+            SELECT m.seq
+            FROM {schema}.messages AS m
+            WHERE m.stream = s.id AND m.type = ANY (v_types)
+            ORDER BY m.seq
+            LIMIT 1
+        ) AS first
+        FROM unnest(p_keys) AS k (stream)
+        CROSS JOIN LATERAL (
+            SELECT s.id, s.seq FROM {schema}.streams AS s WHERE s.id = k.stream LIMIT 1
+        ) AS s
+        LEFT JOIN LATERAL (
+            SELECT d.next_seq, d.replay_until
+            FROM {schema}.deliveries AS d
+            WHERE d."group" = v.id AND d.stream = s.id
+            LIMIT 1
+        ) AS p ON true
     ) AS r
     WHERE r.first IS NOT NULL
     ORDER BY r.id

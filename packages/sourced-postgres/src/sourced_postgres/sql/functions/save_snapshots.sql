@@ -9,14 +9,13 @@ BEGIN
     INSERT INTO {schema}.snapshots AS p ("group", stream, seq, version, state)
     SELECT
         g.id,
-        s.id,
+        (SELECT s.id FROM {schema}.streams AS s WHERE s.stream_id = e.value ->> 'stream_id'),
         (e.value ->> 'seq')::bigint,
         (e.value ->> 'version')::integer,
         e.value ->> 'state'
     FROM jsonb_array_elements(p_snapshots) AS e
     JOIN {schema}.groups AS g ON g.name = e.value ->> 'group'
-    JOIN {schema}.streams AS s ON s.stream_id = e.value ->> 'stream_id'
-    ORDER BY g.id, s.id
+    ORDER BY 1, 2
     ON CONFLICT ("group", stream) DO UPDATE
     SET seq = excluded.seq, version = excluded.version, state = excluded.state;
 END

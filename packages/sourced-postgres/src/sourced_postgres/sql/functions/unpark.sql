@@ -35,24 +35,24 @@ BEGIN
         INTO v_keys
         FROM found AS f;
     ELSE
-        v_keys := ARRAY(
-            SELECT s.id
-            FROM {schema}.streams AS s
-            WHERE s.stream_id = ANY (p_stream_ids)
-            ORDER BY s.id
-        );
+        v_keys := {schema}.stream_keys(p_stream_ids);
     END IF;
     PERFORM {schema}.lock_deliveries(array_fill(v.id, ARRAY[cardinality(v_keys)]), v_keys);
-    WITH found AS MATERIALIZED (
-        SELECT v.id AS "group", k.stream FROM unnest(v_keys) AS k (stream)
-    )
     UPDATE {schema}.deliveries AS d
     SET parked_at = NULL, attempts = 0, error = NULL, ready_at = v_now
-    FROM found AS f
-    WHERE d."group" = f."group"
-        AND d.stream = f.stream
-        AND d.worker IS NULL
-        AND (d.parked_at IS NOT NULL OR d.ready_at > v_now);
+    WHERE d.ctid = ANY (
+        ARRAY(
+            SELECT r.place
+            FROM unnest(v_keys) AS k (stream)
+            CROSS JOIN LATERAL (
+                SELECT d.ctid AS place, d.worker, d.parked_at, d.ready_at
+                FROM {schema}.deliveries AS d
+                WHERE d."group" = v.id AND d.stream = k.stream
+                LIMIT 1
+            ) AS r
+            WHERE r.worker IS NULL AND (r.parked_at IS NOT NULL OR r.ready_at > v_now)
+        )
+    );
     GET DIAGNOSTICS v_woken = ROW_COUNT;
     PERFORM {schema}.record(
         p_actor, p_host, 'retry', concat_ws(' ', p_group, array_to_string(p_stream_ids, ', ')),
