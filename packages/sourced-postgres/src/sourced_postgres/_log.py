@@ -7,6 +7,10 @@ lock; (3) the messages up to U, by a newer snapshot. A hole among them belongs t
 nobody. With nobody there it is final, and so is every hole up to U. Otherwise the page waits a
 moment for those to end, and reads again; if one of them does not end, the page ends before the
 hole and names it. Transactions that began after (2) drew positions beyond U, and do not matter.
+
+A transaction that was prepared for a commit in two phases holds the lock without a connection until
+somebody ends it by its name: its lock has no pid, and the view that knows its name is joined by the
+transaction's own id, on which it holds a lock too.
 """
 
 from __future__ import annotations
@@ -99,7 +103,6 @@ class _Holder:
     """A transaction that may have drawn positions and is not over."""
 
     transaction: str
-    pid: int
     text: str
 
 
@@ -176,13 +179,13 @@ def _last_drawn(connection: Connection, schema: str) -> int:
 
 
 def appending(connection: Connection, schema: str) -> list[str]:
-    """Return who holds the appends' lock: pid, application, age."""
+    """Return who holds the appends' lock: pid, application, age; or a prepared one's name."""
     return [holder.text for holder in _holders(connection, schema)]
 
 
 def _holders(connection: Connection, schema: str) -> Sequence[_Holder]:
     rows = connection.execute(bound(schema, _HOLDERS)).fetchall()
-    return [_Holder(transaction=row[0], pid=row[1], text=_told(row)) for row in rows]
+    return [_Holder(transaction=row[0], text=_told(row)) for row in rows]
 
 
 def _still_there(
@@ -200,7 +203,11 @@ def _still_there(
 
 
 def _told(row: Sequence[Any]) -> str:
-    _, pid, application, state, seconds = row
+    _, pid, application, state, seconds, gid, prepared_for = row
+    if pid is None:
+        if gid is None:  # it ended while this was read
+            return "a prepared transaction"
+        return f"transaction {gid!r} (prepared {prepared_for:.1f} s ago)"
     age = "" if seconds is None else f", in its transaction for {seconds:.1f} s"
     return f"pid {pid} ({application or 'unnamed'}, {state or 'state unknown'}{age})"
 
@@ -291,9 +298,16 @@ SELECT
     l.pid,
     a.application_name,
     a.state,
-    extract(epoch FROM clock_timestamp() - a.xact_start)::float8
+    extract(epoch FROM clock_timestamp() - a.xact_start)::float8,
+    p.gid,
+    extract(epoch FROM clock_timestamp() - p.prepared)::float8
 FROM pg_catalog.pg_locks AS l
 LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+LEFT JOIN (
+    pg_catalog.pg_locks AS x
+    JOIN pg_catalog.pg_prepared_xacts AS p
+        ON x.locktype = 'transactionid' AND x.transactionid = p.transaction AND x.pid IS NULL
+) ON l.pid IS NULL AND x.virtualtransaction = l.virtualtransaction
 WHERE l.locktype = 'advisory'
     AND l.granted
     AND l.objsubid = 1
@@ -302,6 +316,6 @@ WHERE l.locktype = 'advisory'
     )
     AND l.classid = '{s}'::regnamespace::oid
     AND l.objid = ({s}.lock_key(1) & 4294967295)::oid
-    AND l.pid <> pg_backend_pid()
-ORDER BY a.xact_start, l.pid
+    AND l.pid IS DISTINCT FROM pg_backend_pid()
+ORDER BY a.xact_start, l.pid, p.prepared
 """
