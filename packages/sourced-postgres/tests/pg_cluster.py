@@ -117,6 +117,16 @@ class Cluster:
         """Open a connection in autocommit mode."""
         return psycopg.connect(self.url, autocommit=True, **more)
 
+    def await_setting(self, name: str, value: str) -> None:
+        """Return when sessions that begin now have a setting that was reloaded."""
+        deadline = time.monotonic() + _PATIENCE
+        found: object = None
+        while found != value:
+            assert time.monotonic() < deadline, f"{name} stays {found}"
+            with self.connect() as connection:
+                row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+            found = row[0] if row is not None else None
+
     def wrote(self, text: str) -> int:
         """Return how many lines of the server's log have this text."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()

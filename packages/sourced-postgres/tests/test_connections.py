@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from psycopg import sql
 from sourced._store import StreamCommit, Transaction, UnitOfWork, WorkerInfo
 from sourced.errors import (
     CommitRefusedError,
+    StoreError,
     StoreUnavailableError,
     StoreUrlError,
     UsageError,
@@ -400,3 +402,13 @@ def await_end(observer: psycopg.Connection, pid: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while observer.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]).fetchall():
         assert time.monotonic() < deadline
+
+
+def test_what_goes_beyond_a_limit_of_the_servers_is_no_outage(installed: PostgresStore) -> None:
+    """It would be tried again and again; the driver counts it among the server's troubles."""
+    no_key = "".join(random.Random(7).choices("0123456789abcdef", k=20_000))
+
+    with pytest.raises(StoreError, match=r"limit of PostgreSQL.*index row") as refused:
+        installed.join(WorkerInfo(id=no_key))
+
+    assert not isinstance(refused.value, StoreUnavailableError)

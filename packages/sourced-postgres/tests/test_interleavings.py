@@ -8,17 +8,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from sourced._faults import injected
-from sourced._store import ExpectedSeq, Keep, ReadLimits, StreamCommit, UnlessSince
+from sourced._store import (
+    Claim,
+    ExpectedSeq,
+    Keep,
+    Park,
+    ReadLimits,
+    Retry,
+    StreamCommit,
+    UnitOfWork,
+    UnlessSince,
+    WorkerInfo,
+)
 from sourced.errors import (
     ClaimLostError,
     CommitRefusedError,
     IsolationError,
+    SourcedError,
     StoreUnavailableError,
 )
 from sourced_postgres import PostgresStore, _store, open_store
@@ -524,6 +537,64 @@ def test_a_callers_transaction_of_another_isolation_level_is_refused(
         with pytest.raises(IsolationError):
             verb()
     assert own.execute("SELECT 1").fetchone() == (1,)
+
+
+def writing_verbs(store: PostgresStore) -> dict[str, Callable[[], object]]:
+    """Every verb that writes, on a group G, a stream a and a worker w that need not be there."""
+    claim = Claim(
+        group="G", stream_id="a", worker="w", epoch=1, next_seq=1, attempts=1, replay_until=0
+    )
+    now = message("a")
+    return {
+        "append": lambda: store.append([message("a")]),
+        "schedule": lambda: store.schedule([]),
+        "handle_now": lambda: store.handle_now(
+            UnitOfWork(messages=(now,), handled={("G", "a"): frozenset({now.id})})
+        ),
+        "register": lambda: store.register("G", ["more"]),
+        "unsubscribe": lambda: store.unsubscribe("G", ["added"]),
+        "remove": lambda: store.remove("G"),
+        "stop": lambda: store.stop("G"),
+        "start": lambda: store.start("G"),
+        "trip_breaker": lambda: store.trip_breaker("G", more_than=1, within=LEASE),
+        "reset": lambda: list(store.reset("G")),
+        "join": lambda: store.join(WorkerInfo(id="w")),
+        "heartbeat": lambda: store.heartbeat("w"),
+        "leave": lambda: store.leave("w"),
+        "reap": lambda: store.reap(LEASE),
+        "claim": lambda: store.claim("G", "w"),
+        "commit": lambda: store.commit("w", [StreamCommit(claim=claim, ack_seq=1)]),
+        "release": lambda: store.release([claim]),
+        "retry": lambda: store.retry(claim, Retry(error="{}")),
+        "park": lambda: store.park(claim, Park(error="{}")),
+        "unpark": lambda: store.unpark("G"),
+        "skip": lambda: store.skip("G", "a", 1),
+        "cancel": lambda: store.cancel(now.id),
+        "promote_due": store.promote_due,
+    }
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_every_writing_verb_refuses_a_role_whose_transactions_are_of_another_level(
+    store: PostgresStore, given: Given, url: str, level: str
+) -> None:
+    """T68: the level that a role or a database is given counts as one that the caller chose."""
+    given.group()
+    setting = level.replace(" ", "\\ ")
+    other = open_store(f"{url}&options={quote(f'-c default_transaction_isolation={setting}')}")
+    told: dict[str, str] = {}
+
+    for name, verb in writing_verbs(other).items():
+        try:
+            verb()
+        except SourcedError as error:
+            told[name] = f"{type(error).__name__}: {error}"
+        else:
+            told[name] = "accepted"
+    other.close()
+
+    expected = f"IsolationError: the transaction is {level}"
+    assert {name: text for name, text in told.items() if not text.startswith(expected)} == {}
 
 
 def test_a_connection_that_commits_by_itself_is_not_joined(

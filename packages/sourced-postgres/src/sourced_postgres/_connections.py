@@ -19,7 +19,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from sourced._clock import Clock, SystemClock
 from sourced.errors import StoreUnavailableError
-from sourced_postgres._liveness import KEEPALIVE, is_open
+from sourced_postgres._liveness import KEEPALIVE, is_open, left_if_read_only
 from sourced_postgres._options import Options, name_of
 from sourced_postgres._rows import Row, moment
 
@@ -74,7 +74,7 @@ class Connections:
                 yield connection
             return
         try:
-            with connection:
+            with connection, left_if_read_only(connection):
                 yield connection
         finally:
             pool.putconn(connection)
@@ -254,7 +254,8 @@ class Reserved:
                 self._process, self._connection = os.getpid(), None
             if self._connection is None or not is_open(self._connection):
                 self._connection = self._connect()
-            yield self._connection
+            with left_if_read_only(self._connection):
+                yield self._connection
 
     def close(self) -> None:
         """Let go of the connection; the next use opens another one."""

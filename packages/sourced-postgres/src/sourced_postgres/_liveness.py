@@ -1,4 +1,4 @@
-"""Whether a connection is still one: a glance at an idle one, a limit for a silent one."""
+"""Whether a connection is of use: a glance at an idle one, a limit for a silent one, no writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ import psycopg
 
 from sourced_postgres._rows import Row
 
-__all__ = ["KEEPALIVE", "ending_of", "is_open", "limited"]
+__all__ = [
+    "KEEPALIVE",
+    "READ_ONLY",
+    "ending_of",
+    "is_open",
+    "left_if_read_only",
+    "limited",
+    "with_causes",
+]
+
+READ_ONLY: Final = "25006"
+"""What a standby says to whoever writes, such as one that was the primary before a fail-over."""
 
 KEEPALIVE: Final = {
     "keepalives_idle": 10,
@@ -76,6 +87,32 @@ def limited(connection: psycopg.Connection[Row], seconds: float) -> Iterator[Non
         timer.cancel()
         with mutex:  # from here on the number may be that of another socket
             is_over = True
+
+
+@contextmanager
+def left_if_read_only(connection: psycopg.Connection[Row]) -> Iterator[None]:
+    """Close a connection whose server takes no writes: the next one may find one that does."""
+    try:
+        yield
+    except Exception as error:
+        if any(
+            isinstance(one, psycopg.Error) and one.sqlstate == READ_ONLY
+            for one in with_causes(error)
+        ):
+            connection.close()
+        raise
+
+
+def with_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it came from, each once."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [cause for cause in (one.__context__, one.__cause__) if cause is not None]
 
 
 def _shut(fileno: int) -> None:

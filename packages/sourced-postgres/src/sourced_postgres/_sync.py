@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -10,7 +10,7 @@ from psycopg.pq import TransactionStatus
 
 from sourced.errors import UsageError
 from sourced_postgres._connections import Connection
-from sourced_postgres._liveness import ending_of
+from sourced_postgres._liveness import READ_ONLY, ending_of, with_causes
 from sourced_postgres._translate import TRY_AGAIN, CallersError
 
 __all__ = ["run_sync"]
@@ -21,8 +21,8 @@ _STOOD_STILL: Final = "25P03"
 def run_sync(connection: Connection, sync: Callable[[Connection], None]) -> None:
     """Let the caller write in this transaction.
 
-    A lost connection and a deadlock are trouble of the database, whatever the caller's code makes
-    of them: nobody's failure, and no attempt of the message in hand.
+    A lost connection, a deadlock and a server that takes no writes are trouble of the database,
+    whatever the caller's code makes of them: nobody's failure, no attempt of the message in hand.
 
     Raises:
         CallersError: carries what it raised; or that it ended the transaction, hid that a statement
@@ -43,7 +43,7 @@ def run_sync(connection: Connection, sync: Callable[[Connection], None]) -> None
 
 def _trouble_in(connection: Connection, error: BaseException) -> Exception | None:
     """Return what befell the transaction, if the error is only what came of it."""
-    for one in _with_causes(error):
+    for one in with_causes(error):
         if not isinstance(one, psycopg.Error):
             continue
         if one.sqlstate == _STOOD_STILL:
@@ -53,22 +53,11 @@ def _trouble_in(connection: Connection, error: BaseException) -> Exception | Non
                     "transaction: let it only write, or raise transaction_limit"
                 )
             )
-        if one.sqlstate in TRY_AGAIN:
+        if one.sqlstate in TRY_AGAIN or one.sqlstate == READ_ONLY:
             return type(one)(str(one))
     if connection.broken:
         return psycopg.OperationalError(f"the connection was lost while a sync ran ({error})")
     return None
-
-
-def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    waiting, seen = [error], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        waiting += [cause for cause in (one.__context__, one.__cause__) if cause is not None]
 
 
 def _problem_with(connection: Connection) -> str:

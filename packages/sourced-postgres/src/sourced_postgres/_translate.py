@@ -31,6 +31,7 @@ from sourced.errors import (
     UnknownGroupError,
     UsageError,
 )
+from sourced_postgres._liveness import READ_ONLY
 
 __all__ = ["TRY_AGAIN", "CallersError", "Refusal", "detail_of", "translate", "translated"]
 
@@ -45,6 +46,9 @@ NOT_FOUND: Final = "SR008"
 
 TRY_AGAIN: Final = {"40P01", "40001"}
 """A deadlock, and what PostgreSQL calls a serialization failure: the same may work next time."""
+
+_LIMIT_EXCEEDED: Final = "54"
+"""Errors of this class look like the server's trouble to the driver, but will come again."""
 
 _UNIQUE_VIOLATION: Final = "23505"
 _ID_KEYS: Final = {"messages_id_key", "schedule_message_id_key"}
@@ -169,6 +173,15 @@ def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
         return StoreUnavailableError(
             f"{name} did not answer in time ({text}): raise statement_timeout, or see what the "
             "server is busy with"
+        )
+    if state == READ_ONLY:
+        return StoreUnavailableError(
+            f"{name} takes no writes ({text}): it may be a standby by now; try again, and where "
+            "the URL names several hosts add target_session_attrs=read-write"
+        )
+    if state.startswith(_LIMIT_EXCEEDED):
+        return StoreError(
+            f"{name} refused what is beyond a limit of PostgreSQL's: {text} ({state})"
         )
     if state in {"55P03", *TRY_AGAIN}:
         return StoreUnavailableError(

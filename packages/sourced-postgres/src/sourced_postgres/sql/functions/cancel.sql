@@ -11,6 +11,7 @@ AS $$
 DECLARE
     v {schema}.schedule%ROWTYPE;
 BEGIN
+    PERFORM {schema}.check_isolation();
     DELETE FROM {schema}.schedule AS s WHERE s.message_id = p_id RETURNING s.* INTO v;
     IF NOT FOUND THEN
         RETURN false;

@@ -41,6 +41,7 @@ DECLARE
     v_group integer;
     v_places tid[];
 BEGIN
+    PERFORM {schema}.check_isolation();
     PERFORM set_config('synchronous_commit', 'off', true);
     IF NOT pg_try_advisory_xact_lock_shared(
         '{schema}'::regnamespace::oid::integer, hashtext(p_group)

@@ -12,6 +12,7 @@ AS $$
 DECLARE
     v_now timestamptz := {schema}.now();
 BEGIN
+    PERFORM {schema}.check_isolation();
     INSERT INTO {schema}.workers (
         id, name, host, pid, code_version, started_at, seen_at, handles
     )

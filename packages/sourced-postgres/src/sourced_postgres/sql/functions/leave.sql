@@ -11,6 +11,7 @@ DECLARE
     v_keys bigint[];
     v_groups text[];
 BEGIN
+    PERFORM {schema}.check_isolation();
     DELETE FROM {schema}.workers AS w WHERE w.id = p_id;
     WITH held AS MATERIALIZED (
         SELECT d."group", d.stream FROM {schema}.deliveries AS d WHERE d.worker = p_id

@@ -15,6 +15,7 @@ LANGUAGE plpgsql VOLATILE
 {by_index}
 AS $$
 BEGIN
+    PERFORM {schema}.check_isolation();
     UPDATE {schema}.deliveries AS d
     SET worker = NULL, claimed_at = NULL, parked_at = {schema}.now(), error = p_error
     WHERE d."group" = (SELECT g.id FROM {schema}.groups AS g WHERE g.name = p_group)

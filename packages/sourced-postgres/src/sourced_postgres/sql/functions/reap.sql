@@ -14,6 +14,7 @@ DECLARE
     v_keys bigint[];
     v_places tid[];
 BEGIN
+    PERFORM {schema}.check_isolation();
     DELETE FROM {schema}.workers AS w
     WHERE w.id IN (
         SELECT x.id

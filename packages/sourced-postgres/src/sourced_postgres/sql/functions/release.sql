@@ -22,6 +22,7 @@ DECLARE
     v_keys bigint[];
     v_groups text[];
 BEGIN
+    PERFORM {schema}.check_isolation();
     SELECT
         coalesce(array_agg(c.owner ORDER BY c.owner, c.stream), ARRAY[]::integer[]),
         coalesce(array_agg(c.stream ORDER BY c.owner, c.stream), ARRAY[]::bigint[])

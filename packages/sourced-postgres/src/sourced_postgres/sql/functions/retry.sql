@@ -23,6 +23,7 @@ DECLARE
     v_now timestamptz := {schema}.now();
     v_ready boolean;
 BEGIN
+    PERFORM {schema}.check_isolation();
     UPDATE {schema}.deliveries AS d
     SET worker = NULL,
         claimed_at = NULL,

@@ -13,6 +13,7 @@ DECLARE
     v_group integer;
     v_parked bigint;
 BEGIN
+    PERFORM {schema}.check_isolation();
     SELECT g.id INTO v_group
     FROM {schema}.groups AS g
     WHERE g.name = p_group AND g.status = 'active'
