@@ -31,11 +31,14 @@ class Choices:
         releases: a release waits for a row that is locked, or passes over it.
         lets_go: release and leave lock all their rows before they change any, or row by row.
         sorts_locks: whether streams are locked in one order, or as they come.
+        removes: a removal shuts out appends before it deletes, or does not.
+        resets_share: whether a reset shares subscriptions, as an append does.
         resets: a reset locks the stream before it reads, or reads first.
         skips: a skip locks the stream before it reads, or reads first.
         moves_on: what follows an unsubscription locks the stream before it reads, or reads first.
         moving_frees: whether a delivery that moves on is taken from its worker.
-        unsubscribes: shuts out appends, or does not.
+        unsubscribes: shuts out appends and then locks the group, or the other way round; or does
+            not shut them out.
         registers: shuts out appends and fills in chunks, or does all in one transaction that shuts
             out appends, or that does not.
         fill_checks: whether a chunk is filled only while the group is filling, which is looked up
@@ -65,11 +68,13 @@ class Choices:
     releases: Literal["waits", "passes over"] = "waits"
     lets_go: Literal["locks first", "row by row"] = "locks first"
     sorts_locks: bool = True
+    removes: Literal["alone", "beside appends"] = "alone"
+    resets_share: bool = True
     resets: Literal["locks first", "reads first"] = "locks first"
     skips: Literal["locks first", "reads first"] = "locks first"
     moves_on: Literal["locks first", "reads first"] = "locks first"
     moving_frees: bool = True
-    unsubscribes: Literal["alone", "beside appends"] = "alone"
+    unsubscribes: Literal["alone", "alone, the group first", "beside appends"] = "alone"
     registers: Literal["in chunks", "at once, alone", "at once, beside appends"] = "in chunks"
     fill_checks: bool = True
     fill_restarts: bool = True

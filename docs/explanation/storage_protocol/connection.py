@@ -78,7 +78,8 @@ class Database:
 
     def find(self, name: str) -> str | None:
         """Return the key of the group of this name."""
-        return next((key for key, group in self.groups.items() if group.name == name), None)
+        known = (key for key, one in self.groups.items() if one.name == name and not one.is_gone)
+        return next(known, None)
 
     def unlock(self, number: int) -> None:
         """Let go of all locks of a process."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage_protocol.connection import Connection, Waits
 from storage_protocol.ledger import Skipped, handled
 from storage_protocol.program import Program
-from storage_protocol.world import Row, Step, group_lock, stream_lock
+from storage_protocol.world import Row, Step, stream_lock
 
 __all__ = ["Leave", "Skip", "Unpark"]
 
@@ -22,19 +22,18 @@ class Skip(Program):
     @property
     def start(self) -> tuple[Step, ...]:
         """See `Program`."""
-        return (self._lock_group,)
+        return (self._begin,)
 
-    def _lock_group(self, connection: Connection) -> str:
+    def _begin(self, connection: Connection) -> str:
         if (self._group, self._stream) not in connection.db.rows:
             raise Waits
-        connection.lock(group_lock(self._group))
         if connection.choices.skips == "reads first":
             log = tuple(connection.db.log.items())
             connection.remember(connection.memory._replace(log=log))
             connection.then(self._lock_row)
-            return "lock the group, take a snapshot"
+            return "begin, take a snapshot"
         connection.then(self._lock_stream)
-        return "lock the group"
+        return "begin"
 
     def _lock_stream(self, connection: Connection) -> str:
         connection.lock(stream_lock(self._stream))

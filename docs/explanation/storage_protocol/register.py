@@ -1,7 +1,8 @@
 """Register: make the group visible while no append is under way, then fill it in chunks.
 
 subscribe  alone with subscriptions · rename, if it was known by another name · COMMIT
-fill       lock the group's row, is it still filling? · lock a stream · write its delivery · COMMIT
+fill       lock the next stream · lock the group's row, is it still filling, and no further? · write
+           the stream's delivery · COMMIT
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Register(Program):
         key = db.find(self._group)
         if key is not None and self._types <= db.groups[key].types:
             connection.remember(Memory(group=key))
-            connection.rest(*((self._lock_group,) if db.groups[key].is_filling else ()))
+            connection.rest(*((self._choose,) if db.groups[key].is_filling else ()))
             return "known"
         if self._former_of(connection):
             connection.rest()
@@ -102,18 +103,18 @@ class Register(Program):
         if connection.choices.registers != "in chunks":
             connection.then(self._make_at_once)
             return "find no such group"
-        reactor = self._reactor(connection)
+        reactor = self._reactor(connection, key)
         connection.write_group(
             key, Group(self._group, self._types, is_filling=True, reactor=reactor)
         )
         connection.commit()
-        connection.rest(self._lock_group)
+        connection.rest(self._choose)
         return "group is filling, COMMIT"
 
-    def _reactor(self, connection: Connection) -> str:
+    def _reactor(self, connection: Connection, key: str) -> str:
         """Return whose work a new group of this name does: maybe another group's."""
         known = connection.db.groups.values()
-        return next((one.reactor for one in known if self._group in one.former), self._group)
+        return next((one.reactor for one in known if self._group in one.former), key)
 
     def _add_types(self, connection: Connection, key: str) -> str:
         if not connection.is_free(group_lock(key)):
@@ -129,7 +130,7 @@ class Register(Program):
         connection.write_group(key, group._replace(types=group.types | added, filled=filled))
         connection.remember(Memory(group=key))
         connection.commit()
-        connection.rest(*((self._lock_group,) if group.is_filling else ()))
+        connection.rest(*((self._choose,) if group.is_filling else ()))
         return f"add {', '.join(sorted(added))}, COMMIT"
 
     def _give_up(self, connection: Connection) -> str:
@@ -176,24 +177,38 @@ class Register(Program):
 
     # --- fill -------------------------------------------------------------------------------------
 
+    def _choose(self, connection: Connection) -> str:
+        """Find the next stream; without the check a process trusts what it has filled itself."""
+        memory = connection.memory
+        group = connection.db.groups[memory.group]
+        if connection.choices.fill_checks:
+            if not group.is_filling:
+                connection.rest()
+                return "fill: no longer filling"
+            connection.remember(memory._replace(place=group.filled))
+        connection.then(self._lock_next)
+        return "fill: begin"
+
+    def _lock_next(self, connection: Connection) -> str:
+        stream = list(connection.db.log)[connection.memory.place]
+        connection.lock(stream_lock(stream))
+        connection.then(self._lock_group)
+        return f"fill: lock {stream}"
+
     def _lock_group(self, connection: Connection) -> str:
-        if not connection.choices.fill_checks:
-            connection.then(self._fill_blindly)
-            return "fill: begin"
-        key = connection.memory.group
-        connection.lock(group_lock(key))
-        if not connection.db.groups[key].is_filling:
+        memory = connection.memory
+        connection.lock(group_lock(memory.group))
+        group = connection.db.groups[memory.group]
+        if connection.choices.fill_checks and not (
+            group.is_filling and group.filled == memory.place
+        ):
             connection.rollback()
-            connection.rest()
-            return "fill: no longer filling"
+            connection.rest(*((self._choose,) if group.is_filling else ()))
+            return "fill: lock the group, somebody else has filled it"
         connection.then(self._fill)
         return "fill: lock the group, still filling"
 
     def _fill(self, connection: Connection) -> str:
-        key = connection.memory.group
-        return self._fill_chunk(connection, connection.db.groups[key].filled)
-
-    def _fill_blindly(self, connection: Connection) -> str:
         memory = connection.memory
         connection.remember(memory._replace(place=memory.place + 1))
         return self._fill_chunk(connection, memory.place)
@@ -202,14 +217,13 @@ class Register(Program):
         """Fill one stream; whether it was the last is written down in the group's row."""
         key = connection.memory.group
         stream = list(connection.db.log)[number]
-        connection.lock(stream_lock(stream))
         self._announce(connection, key, stream)
         is_last = number + 1 == len(connection.db.log)
         group = connection.db.groups[key]
         is_filling = group.is_filling and not is_last
         connection.write_group(key, group._replace(filled=number + 1, is_filling=is_filling))
         connection.commit()
-        connection.rest(*(() if is_last else (self._lock_group,)))
+        connection.rest(*(() if is_last else (self._choose,)))
         return f"fill: {stream}{', group is active' if is_last else ''}, COMMIT"
 
     def _announce(self, connection: Connection, key: str, stream: str) -> None:

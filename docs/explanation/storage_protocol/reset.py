@@ -1,4 +1,4 @@
-"""Reset: lock the streams, then write a delivery at the first message of each."""
+"""Reset: share subscriptions, lock the streams, then write a delivery at each one's first message."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from storage_protocol.append import in_order
 from storage_protocol.connection import Connection
 from storage_protocol.ledger import Restarted, handled
 from storage_protocol.program import Program
-from storage_protocol.world import Place, Row, Step, get
+from storage_protocol.world import SUBSCRIPTIONS, Place, Row, Step, get
 
 __all__ = ["Reset"]
 
@@ -27,8 +27,10 @@ class Reset(Program):
 
     def _begin(self, connection: Connection) -> str:
         if connection.choices.resets == "locks first":
+            if connection.choices.resets_share:
+                connection.share(SUBSCRIPTIONS)
             connection.then(self._lock)
-            return "begin"
+            return "begin, share subscriptions"
         rows = {
             (self._group, stream): connection.row((self._group, stream)) for stream in self._streams
         }
@@ -38,7 +40,15 @@ class Reset(Program):
         return "begin, take a snapshot"
 
     def _lock(self, connection: Connection) -> str:
-        return connection.lock_streams(in_order(self._streams), self._lock, self._write)
+        return connection.lock_streams(in_order(self._streams), self._lock, self._find)
+
+    def _find(self, connection: Connection) -> str:
+        if connection.db.groups[self._group].is_gone:
+            connection.rollback()
+            connection.rest()
+            return "refused: no such group"
+        connection.then(self._write)
+        return "find the group"
 
     def _write(self, connection: Connection) -> str:
         """Write the delivery of the next stream; a statement writes all, and may wait at each."""

@@ -13,7 +13,7 @@ from storage_protocol.program import Program
 from storage_protocol.register import Register
 from storage_protocol.reset import Reset
 from storage_protocol.search import Bounds
-from storage_protocol.unsubscribe import Unsubscribe
+from storage_protocol.unsubscribe import Remove, Unsubscribe
 from storage_protocol.worker import Worker
 from storage_protocol.world import Budget
 
@@ -414,6 +414,16 @@ GROUPS = (
         wrong=(wrong("moved on under its worker", "stuck", moving_frees=False),),
     ),
     Scenario(
+        name="a group is removed while it is reset",
+        bounds=drained(Remove("G", "c"), Reset("G", "A"), Worker("W1")),
+        wrong=(wrong("the reset does not share subscriptions", "I2", resets_share=False),),
+    ),
+    Scenario(
+        name="a group is removed while it is registered again, against an append",
+        bounds=pending(Remove("G", "c"), Register("G", "c"), Append((C,)), Worker("W1")),
+        wrong=(wrong("beside appends", "I2", removes="beside appends"),),
+    ),
+    Scenario(
         name="types taken from a group while others are added",
         bounds=pending(
             Append((C,)),
@@ -423,7 +433,14 @@ GROUPS = (
             log={"A": "e"},
             groups={"G": "ce"},
         ),
-        wrong=(wrong("each waits for the other's lock for good", "dead", gives_up=False),),
+        wrong=(
+            wrong(
+                "each waits for the other's lock for good",
+                "dead",
+                unsubscribes="alone, the group first",
+                gives_up=False,
+            ),
+        ),
     ),
     Scenario(
         name="a group renamed, against its old workers and the new one",

@@ -1,4 +1,7 @@
-"""Unsubscribe: take types from a group while nobody appends, then move its deliveries on."""
+"""Unsubscribe: take types from a group while nobody appends, then move its deliveries on.
+
+Remove: unsubscribe from all, then delete the group while nobody appends.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from storage_protocol.world import (
     stream_lock,
 )
 
-__all__ = ["Unsubscribe"]
+__all__ = ["Remove", "Unsubscribe"]
 
 
 class Unsubscribe(Program):
@@ -28,7 +31,12 @@ class Unsubscribe(Program):
     @property
     def start(self) -> tuple[Step, ...]:
         """See `Program`."""
-        return (self._lock_group,)
+        return (self._begin,)
+
+    @property
+    def _afterwards(self) -> tuple[Step, ...]:
+        """What follows when all deliveries have moved."""
+        return ()
 
     def interrupted(self, connection: Connection) -> None:
         """Go on with the same chunk, if the types are gone already."""
@@ -36,22 +44,30 @@ class Unsubscribe(Program):
         connection.rest(*((self._choose,) if is_done else self.start))
 
     def _is_obstructed(self, connection: Connection) -> bool:
-        is_alone = connection.choices.unsubscribes == "alone"
-        return is_alone and not connection.is_free(SUBSCRIPTIONS)
+        if connection.choices.unsubscribes == "beside appends":
+            return False
+        needed = (SUBSCRIPTIONS, group_lock(self._group))
+        return not all(connection.is_free(lock) for lock in needed)
 
-    def _lock_group(self, connection: Connection) -> str:
+    def _begin(self, connection: Connection) -> str:
         if connection.memory.way == GAVE_UP and self._is_obstructed(connection):
             raise Waits
         connection.remember(Memory())
-        connection.lock(group_lock(self._group))
+        if connection.choices.unsubscribes == "alone, the group first":
+            connection.lock(group_lock(self._group))
+            connection.then(self._take_types)
+            return "lock the group"
+        if connection.choices.unsubscribes == "alone":
+            connection.lock(SUBSCRIPTIONS)
         connection.then(self._take_types)
-        return "lock the group"
+        return "alone with subscriptions"
 
     def _take_types(self, connection: Connection) -> str:
         if self._is_obstructed(connection):
             return self._give_up(connection)
-        if connection.choices.unsubscribes == "alone":
+        if connection.choices.unsubscribes == "alone, the group first":
             connection.lock(SUBSCRIPTIONS)
+        connection.lock(group_lock(self._group))
         group = connection.db.groups[self._group]
         left = group._replace(types=group.types - self._types, is_moving=True)
         connection.write_group(self._group, left)
@@ -79,7 +95,7 @@ class Unsubscribe(Program):
             group = connection.db.groups[self._group]
             connection.write_group(self._group, group._replace(is_moving=False))
             connection.commit()
-            connection.rest()
+            connection.rest(*self._afterwards)
             return "nothing is left to move"
         connection.remember(Memory(way=left[0]))
         if connection.choices.moves_on == "reads first":
@@ -125,3 +141,44 @@ class Unsubscribe(Program):
         connection.remember(Memory(way=self._upto(connection)))
         connection.rest(self._choose)
         return "move on: COMMIT"
+
+
+class Remove(Unsubscribe):
+    """Takes all types from a group, moves its deliveries on, and forgets it; again if need be."""
+
+    name = "remove"
+
+    @property
+    def _afterwards(self) -> tuple[Step, ...]:
+        return (self._have_alone,)
+
+    def _have_alone(self, connection: Connection) -> str:
+        if connection.choices.removes == "alone":
+            connection.lock(SUBSCRIPTIONS)
+        connection.then(self._have_group)
+        return "remove: alone with subscriptions"
+
+    def _have_group(self, connection: Connection) -> str:
+        connection.lock(group_lock(self._group))
+        if connection.choices.removes == "alone" and connection.db.groups[self._group].types:
+            connection.rollback()
+            connection.remember(Memory())
+            connection.rest(*self.start)
+            return "remove: it was registered again"
+        connection.then(self._delete)
+        return "remove: have the group alone"
+
+    def _delete(self, connection: Connection) -> str:
+        for place in [place for place in connection.db.rows if place[0] == self._group]:
+            connection.lock_row(place)
+            connection.write_row(place, None)
+        group = connection.db.groups[self._group]
+        gone = group._replace(types=frozenset(), is_filling=False, is_moving=False, is_gone=True)
+        connection.write_group(self._group, gone)
+        connection.then(self._commit_removal)
+        return "remove: delete what is the group's"
+
+    def _commit_removal(self, connection: Connection) -> str:
+        connection.commit()
+        connection.rest()
+        return "remove: COMMIT"

@@ -96,6 +96,7 @@ class Group(NamedTuple):
         is_moving: whether its deliveries may stand where they did before types were taken from it.
         former: names that it had.
         reactor: whose work it does; another group may do the same again.
+        is_gone: whether it was removed; what else is known of it is for the rules.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Group(NamedTuple):
     is_moving: bool = False
     former: frozenset[str] = frozenset()
     reactor: str = ""
+    is_gone: bool = False
 
 
 class Claim(NamedTuple):

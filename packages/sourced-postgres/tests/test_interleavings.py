@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -471,6 +472,178 @@ def test_a_delivery_that_moves_on_waits_for_an_append_and_sees_its_message(
     assert given.drained() == [("a", 2)]
 
 
+# --- operators' verbs beside one another ----------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(url: str, clock: FakeClock) -> Iterator[PostgresStore]:
+    """A store whose verbs wait for a lock for a second, not for good."""
+    impatient = open_store(url, clock=clock, lock_timeout=timedelta(seconds=1))
+    yield impatient
+    impatient.close()
+
+
+def lock(own: psycopg.Connection, schema: str, table: str) -> None:
+    """Lock all rows of a table until the transaction ends."""
+    statement = sql.SQL("SELECT FROM {} FOR NO KEY UPDATE")
+    own.execute(statement.format(sql.Identifier(schema, table)))
+
+
+@pytest.mark.parametrize(
+    ("table", "verb"),
+    [
+        ("streams", lambda store: store.skip("G", "a", 1)),
+        ("streams", lambda store: list(store.reset("G"))),
+        ("deliveries", lambda store: store.skip("G", "a", 1)),
+        ("deliveries", lambda store: store.unpark("G")),
+    ],
+    ids=["skip", "reset", "skip of a delivery", "unpark"],
+)
+def test_a_verb_that_waits_for_a_stream_holds_up_no_stop_of_its_group(
+    late: PostgresStore,
+    impatient: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    schema: str,
+    table: str,
+    verb: Callable[[PostgresStore], object],
+) -> None:
+    """I8, T51: the group's row is shared by those who only need the group to stay."""
+    given.group()
+    given.appended("a")
+    given.store.park(given.claimed(), Park(error="{}"))
+    lock(own, schema, table)
+    waiting = Running(lambda: verb(late))
+    waiting.start()
+    await_waiting(observer)
+
+    impatient.stop("G")
+    impatient.start("G")
+    tripped = impatient.trip_breaker("G", more_than=0, within=LEASE)
+    own.rollback()
+
+    assert tripped
+    assert waiting.outcome().error is None
+    assert given.group_status("G").status == "stopped"
+
+
+def test_a_fill_that_waits_for_a_stream_holds_up_no_stop_and_fills_nothing_then(
+    late: PostgresStore,
+    impatient: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    schema: str,
+) -> None:
+    """I8: under the group's lock it looks again whether the group is filling."""
+    given.appended("a")
+    lock(own, schema, "streams")
+    filling = Running(partial(late.register, "G", ["added"]))
+    filling.start()
+    await_waiting(observer)
+
+    impatient.stop("G")
+    own.rollback()
+
+    assert filling.outcome().error is None
+    assert given.delivery() is None
+    impatient.start("G")
+    late.register("G", ["added"])
+    assert given.drained() == [("a", 1)]
+
+
+def left_over(store: PostgresStore) -> list[tuple[Any, ...]]:
+    """Rows of groups that are no more."""
+    query = sql.SQL(
+        "SELECT 'delivery', d.\"group\" FROM {s}.deliveries AS d"
+        ' WHERE NOT EXISTS (SELECT FROM {s}.groups AS g WHERE g.id = d."group")'
+        " UNION ALL SELECT 'subscription', b.\"group\" FROM {s}.subscriptions AS b"
+        ' WHERE NOT EXISTS (SELECT FROM {s}.groups AS g WHERE g.id = b."group")'
+    )
+    with store.connection() as connection:
+        return connection.execute(query.format(s=sql.Identifier(store._schema))).fetchall()
+
+
+def test_a_removal_waits_for_a_reset_and_takes_its_deliveries_along(
+    store: PostgresStore,
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    schema: str,
+) -> None:
+    """I2: a delivery of a group that is gone would never be handled, nor shown."""
+    given.group()
+    given.appended("a")
+    given.drained()
+    reset = sql.SQL("SELECT {}('G', ARRAY(SELECT s.id FROM {} AS s))")
+    own.execute(reset.format(sql.Identifier(schema, "reset"), sql.Identifier(schema, "streams")))
+
+    removing = Running(partial(late.remove, "G"))
+    removing.start()
+    await_waiting(observer)
+    own.commit()
+
+    assert removing.outcome().error is None
+    assert left_over(store) == []
+
+
+def test_an_unsubscription_waits_for_a_reset_and_moves_its_deliveries_on(
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    schema: str,
+) -> None:
+    """I2: otherwise one would stand where the group has nothing to handle."""
+    given.group("G", "added", "removed")
+    given.appended("a", "removed")
+    given.drained()
+    reset = sql.SQL("SELECT {}('G', ARRAY(SELECT s.id FROM {} AS s))")
+    own.execute(reset.format(sql.Identifier(schema, "reset"), sql.Identifier(schema, "streams")))
+
+    unsubscribing = Running(partial(late.unsubscribe, "G", ["removed"]))
+    unsubscribing.start()
+    await_waiting(observer)
+    own.commit()
+
+    assert unsubscribing.outcome().error is None
+    assert given.delivery() is None
+
+
+def test_a_removal_beside_a_registration_of_the_group_leaves_nothing_behind(
+    store: PostgresStore,
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """I2: the group is announced again, and appended to, before its row is gone."""
+    given.group()
+    given.appended("a")
+    move_on, moved = late._move_on, threading.Event()
+
+    def register_behind(key: int) -> bool:
+        found = move_on(key)
+        if not moved.is_set():
+            moved.set()
+            store.register("G", ["added"])
+            store.bind(own).append([message("b")])
+        return found
+
+    monkeypatch.setattr(late, "_move_on", register_behind)
+    removing = Running(partial(late.remove, "G"))
+    removing.start()
+    await_waiting(observer)
+    own.commit()
+
+    assert removing.outcome().error is None
+    assert store.inspect.groups() == ()
+    assert left_over(store) == []
+
+
 # --- renaming -------------------------------------------------------------------------------------
 
 
@@ -497,6 +670,44 @@ def test_a_claim_that_is_being_made_under_the_old_name_is_freed_by_the_renaming(
     assert renaming.outcome().error is None
     assert given.row("New").state == "ready"
     assert given.drained("New") == [("a", 1)]
+
+
+def test_a_renaming_locks_claims_in_the_order_of_everybody(
+    store: PostgresStore,
+    late: PostgresStore,
+    own: psycopg.Connection,
+    observer: psycopg.Connection,
+    given: Given,
+    schema: str,
+) -> None:
+    """I8: or it and a worker that leaves could wait for each other."""
+    given.appended("a", "other"), given.appended("b", "other")
+    given.group("Old")
+    given.appended("b"), given.appended("a")
+    worker = given.worker()
+    for stream_id in ("b", "a"):  # against the order: as a scan finds them
+        given.claimed("Old", worker, stream_id)
+    names = {name: sql.Identifier(schema, name) for name in ("deliveries", "streams")}
+    first = sql.SQL(
+        "SELECT d.stream FROM {deliveries} AS d JOIN {streams} AS s ON s.id = d.stream"
+        " WHERE s.stream_id = %s FOR NO KEY UPDATE OF d SKIP LOCKED"
+    ).format(**names)
+    assert own.execute(first, ["a"]).fetchall() != []
+
+    def rename() -> None:
+        rename = sql.SQL("SELECT {}('New', ARRAY['Old'])")
+        with late.connection() as connection:
+            connection.execute(rename.format(sql.Identifier(schema, "rename_group")))
+
+    renaming = Running(rename)
+    renaming.start()
+    await_waiting(observer)
+    free = observer.execute(first, ["b"]).fetchall()
+    own.rollback()
+
+    assert renaming.outcome().error is None
+    assert len(free) == 1
+    assert given.row("New").worker is None
 
 
 def test_nothing_is_claimed_under_a_name_that_is_being_changed(

@@ -312,9 +312,11 @@ class PostgresStore(Verbs):
 
     def remove(self, group: str, *, by: Operator | None = None) -> None:
         """See `sourced._store.Store`. If it dies half-way the group is stopped: repeat it."""
-        (key,) = self._patiently("unsubscribe", [known(group), None, *_operator(by)])
-        self._move_on(key)
-        self._call("remove", [group, *_operator(by)])
+        is_gone = False
+        while not is_gone:  # and again if it was registered meanwhile
+            (key,) = self._patiently("unsubscribe", [known(group), None, *_operator(by)])
+            self._move_on(key)
+            (is_gone,) = self._patiently("remove", [group, *_operator(by)])
 
     def stop(self, group: str, *, by: Operator | None = None) -> None:
         """See `sourced._store.Store`."""

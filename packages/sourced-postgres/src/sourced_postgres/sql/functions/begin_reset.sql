@@ -17,7 +17,7 @@ DECLARE
     v_keys bigint[];
     v_pending bigint;
 BEGIN
-    v := {schema}.lock_group(p_group);
+    v := {schema}.keep_group(p_group);
     PERFORM {schema}.check_filled(v, '');
     v_types := ARRAY(SELECT b.type FROM {schema}.subscriptions AS b WHERE b."group" = v.id);
     IF p_stream_ids IS NULL THEN

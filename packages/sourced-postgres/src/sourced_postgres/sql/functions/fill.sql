@@ -1,8 +1,9 @@
 -- fill: announces the past of the next streams to a group that is filling.
 --
--- One chunk of a registration's second step. The group's row is locked first and its status read
--- under that lock, so that two processes that fill one group share the work, and none goes on
--- filling a group that is active already.
+-- One chunk of a registration's second step. The streams are locked, then the group's row, behind
+-- which nobody waits for long; how far it is filled is looked at again under that lock, so that two
+-- processes that fill one group share the work, and none goes on filling a group that is active,
+-- stopped or gone.
 --
 -- p_group: its name.
 -- p_chunk: how many streams at most.
@@ -15,27 +16,34 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_group {schema}.groups%ROWTYPE;
+    v_seen {schema}.groups%ROWTYPE;
     v_types text[];
     v_keys bigint[];
 BEGIN
     PERFORM {schema}.check_isolation();
     found_streams := 0;
     is_unfinished := false;
-    SELECT g.* INTO v_group FROM {schema}.groups AS g WHERE g.name = p_group FOR NO KEY UPDATE;
+    SELECT g.* INTO v_seen FROM {schema}.groups AS g WHERE g.name = p_group;
+    v_keys := ARRAY(
+        SELECT s.id
+        FROM {schema}.streams AS s
+        WHERE s.id > v_seen.fill_after AND s.id <= v_seen.fill_upto
+        ORDER BY s.id
+        LIMIT p_chunk
+    );
+    PERFORM {schema}.lock_streams_by_key(v_keys);
+    SELECT g.* INTO v_group FROM {schema}.groups AS g WHERE g.id = v_seen.id FOR NO KEY UPDATE;
     IF NOT FOUND OR v_group.status <> 'filling' OR v_group.fill_upto IS NULL THEN
+        RETURN;
+    END IF;
+    IF (v_group.fill_after, v_group.fill_upto) IS DISTINCT FROM (v_seen.fill_after, v_seen.fill_upto)
+    THEN
+        is_unfinished := true;
         RETURN;
     END IF;
     v_types := ARRAY(
         SELECT b.type FROM {schema}.subscriptions AS b WHERE b."group" = v_group.id
     );
-    v_keys := ARRAY(
-        SELECT s.id
-        FROM {schema}.streams AS s
-        WHERE s.id > v_group.fill_after AND s.id <= v_group.fill_upto
-        ORDER BY s.id
-        LIMIT p_chunk
-    );
-    PERFORM {schema}.lock_streams_by_key(v_keys);
     WITH past AS (
         SELECT
             k.stream,

@@ -1,4 +1,6 @@
--- lock_group: locks a group's row for an operator's verb; appends and acks never touch it.
+-- lock_group: locks a group's row to change it; appends and acks never touch it.
+--
+-- Held for a moment only: whoever has to wait for streams or deliveries takes keep_group's.
 --
 -- p_group: its name.
 -- Returns: the row; raises SR005 if there is no such group.
@@ -11,10 +13,7 @@ BEGIN
     PERFORM {schema}.check_isolation();
     SELECT g.* INTO v FROM {schema}.groups AS g WHERE g.name = p_group FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'SR005',
-            MESSAGE = 'there is no such group',
-            DETAIL = jsonb_build_object('group', p_group, 'reason', 'unknown')::text;
+        PERFORM {schema}.refuse_unknown(p_group);
     END IF;
     RETURN v;
 END

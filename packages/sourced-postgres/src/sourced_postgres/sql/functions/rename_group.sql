@@ -2,7 +2,8 @@
 --
 -- Nobody can commit a claim that names the old group, so claims are freed, not held until their
 -- worker ends. A claim that is being made under the old name is waited for first, and none can be
--- begun before the commit: claim tries for the same lock.
+-- begun before the commit: claim tries for the same lock. All are locked, in order, before any is
+-- changed, as by everybody.
 --
 -- p_group: the new name.
 -- p_former: names that it had before.
@@ -42,6 +43,11 @@ BEGIN
     UPDATE {schema}.groups AS g SET name = p_group WHERE g.name = v_former RETURNING g.id INTO v_group;
     DELETE FROM {schema}.former_names AS f WHERE f.name = p_group;
     INSERT INTO {schema}.former_names (name, "group") VALUES (v_former, v_group);
+    PERFORM 1
+    FROM {schema}.deliveries AS d
+    WHERE d."group" = v_group AND d.worker IS NOT NULL
+    ORDER BY d.stream
+    FOR NO KEY UPDATE;
     UPDATE {schema}.deliveries AS d
     SET worker = NULL,
         claimed_at = NULL,

@@ -1,7 +1,9 @@
 -- reset: lets a group handle some streams again, all at this one instant.
 --
--- One chunk, a transaction of its own. The streams are locked; in the next statement each gets a
--- delivery at its first message of the group's types, marked as replaying up to its progress.
+-- One chunk, a transaction of its own. It shares the appends' lock, since it makes deliveries by what
+-- the group handles: whoever takes types from the group, or removes it, sees them or comes before.
+-- The streams are locked; in the next statement each gets a delivery at its first message of the
+-- group's types, marked as replaying up to its progress.
 --
 -- p_group: the group's name.
 -- p_keys: the streams' keys.
@@ -15,12 +17,10 @@ DECLARE
     v_types text[];
 BEGIN
     PERFORM {schema}.check_isolation();
-    SELECT g.* INTO v FROM {schema}.groups AS g WHERE g.name = p_group;
-    IF NOT FOUND THEN
-        v := {schema}.lock_group(p_group);
-    END IF;
-    PERFORM {schema}.check_filled(v, '');
+    PERFORM pg_advisory_xact_lock_shared({schema}.lock_key(1));
     PERFORM {schema}.lock_streams_by_key(p_keys);
+    v := {schema}.keep_group(p_group);
+    PERFORM {schema}.check_filled(v, '');
     v_types := ARRAY(SELECT b.type FROM {schema}.subscriptions AS b WHERE b."group" = v.id);
     INSERT INTO {schema}.deliveries AS d (
         "group", stream, next_seq, replay_until, restarted, epoch, ready_at

@@ -21,12 +21,12 @@ DECLARE
     v_next bigint;
     v_now timestamptz;
 BEGIN
-    v := {schema}.lock_group(p_group);
-    PERFORM {schema}.check_filled(v, p_stream_id);
     SELECT s.id INTO v_stream
     FROM {schema}.streams AS s
     WHERE s.stream_id = p_stream_id
     FOR NO KEY UPDATE;
+    v := {schema}.keep_group(p_group);
+    PERFORM {schema}.check_filled(v, p_stream_id);
     SELECT d.* INTO v_row
     FROM {schema}.deliveries AS d
     WHERE d."group" = v.id AND d.stream = v_stream

@@ -16,7 +16,7 @@ DECLARE
     v_keys bigint[];
     v_woken bigint;
 BEGIN
-    v := {schema}.lock_group(p_group);
+    v := {schema}.keep_group(p_group);
     IF p_stream_ids IS NULL THEN
         WITH found AS MATERIALIZED (
             SELECT d.stream

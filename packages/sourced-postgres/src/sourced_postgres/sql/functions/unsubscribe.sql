@@ -16,8 +16,8 @@ DECLARE
     v_before text;
     v_after text;
 BEGIN
-    v := {schema}.lock_group(p_group);
     PERFORM {schema}.lock_subscriptions();
+    v := {schema}.lock_group(p_group);
     SELECT string_agg(b.type, ', ' ORDER BY b.type) INTO v_before
     FROM {schema}.subscriptions AS b
     WHERE b."group" = v.id;
