@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any, LiteralString, cast
@@ -225,12 +227,126 @@ def test_the_script_of_a_migration_does_what_install_does(
     store.close()
 
 
+@pytest.fixture
+def psql(sourced_postgres: str) -> Callable[[str], None]:
+    """Run a script as somebody else would, whose settings put a savepoint before each statement."""
+    program = shutil.which("psql")
+    if program is None:
+        pytest.skip("no psql: install the system's package `postgresql-client`")
+
+    def run(script: str) -> None:
+        settings = ("-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "ON_ERROR_ROLLBACK=on")
+        ended = subprocess.run(
+            [program, *settings, "-d", sourced_postgres],
+            input=script,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, ended.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("version", [0, 1, _schema.VERSION])
+def test_a_script_run_by_psql_makes_what_install_makes_and_uninstall_drops(
+    plain: PostgresStore,
+    url: str,
+    connection: psycopg.Connection,
+    schema: str,
+    version: int,
+    psql: Callable[[str], None],
+) -> None:
+    """Though psql makes each statement a transaction inside the script's; the user's stays."""
+    plain.install()
+    other = f"{schema}_o"
+    store = open_store(url.replace(schema, other))
+    if version == _schema.VERSION:
+        store.install()
+    elif version:
+        make_older(connection, other, version)
+    own = sql.Identifier(other)
+    make = (
+        "CREATE SCHEMA IF NOT EXISTS {s};"
+        "CREATE FUNCTION {s}.stop() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+    )
+    connection.execute(sql.SQL(make).format(s=own))
+
+    psql(store.migration_sql())
+
+    assert store.installed()
+    found = connection.execute(
+        "SELECT count(*) FROM pg_proc WHERE pronamespace = %s::regnamespace"
+        " AND obj_description(oid, 'pg_proc') IS NULL",
+        [other],
+    )
+    assert found.fetchone() == (1,)
+    connection.execute(sql.SQL("DROP FUNCTION {s}.stop()").format(s=own))
+    assert catalogue(connection, other) == catalogue(connection, schema)
+    store.uninstall()
+    store.close()
+    gone = connection.execute("SELECT to_regnamespace(%s)", [other]).fetchone()
+    assert gone == (None,)
+
+
+def test_a_script_grants_a_role_what_workers_need(
+    plain: PostgresStore,
+    worker: PostgresStore,
+    connection: psycopg.Connection,
+    schema: str,
+    role: str,
+    psql: Callable[[str], None],
+) -> None:
+    """Also where functions are not everybody's, and to a name that has to be quoted."""
+    psql(plain.migration_sql(after=0, role=role))
+    revoke = sql.SQL("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA {} FROM PUBLIC")
+    connection.execute(revoke.format(sql.Identifier(schema)))
+
+    use_every_verb(worker)
+
+
+def test_a_script_leaves_roles_what_they_could_do(
+    plain: PostgresStore,
+    worker: PostgresStore,
+    connection: psycopg.Connection,
+    schema: str,
+    role: str,
+    psql: Callable[[str], None],
+) -> None:
+    """A migration makes tables and functions that nobody was granted yet."""
+    make_older(connection, schema, 1)
+    granted = sql.SQL(
+        "GRANT USAGE ON SCHEMA {s} TO {role}; GRANT SELECT, INSERT, UPDATE ON {s}.streams TO {role}"
+    )
+    connection.execute(granted.format(s=sql.Identifier(schema), role=sql.Identifier(role)))
+
+    psql(plain.migration_sql())
+
+    use_every_verb(worker)
+
+
+@pytest.mark.parametrize("after", [_schema.VERSION + 1, 99, -1, 1.5, True, "1"])
+def test_a_version_that_there_is_not_has_no_script(after: Any) -> None:
+    store = open_store("postgresql://127.0.0.1:1/shop")
+
+    with pytest.raises(UsageError, match=rf"after=.*0 .* to {_schema.VERSION}"):
+        store.migration_sql(after=after)
+
+
+@pytest.mark.parametrize("name", ["", "public", "none"])
+def test_a_script_for_a_role_that_can_be_none_is_refused(name: str) -> None:
+    store = open_store("postgresql://127.0.0.1:1/shop")
+
+    with pytest.raises(UsageError, match="role"):
+        store.migration_sql(after=0, role=name)
+
+
 def test_the_script_is_told_without_a_connection() -> None:
     store = open_store("postgresql://127.0.0.1:1/shop", schema="events")
 
     script = store.migration_sql(after=0)
 
-    assert script.startswith("BEGIN;")
+    assert "BEGIN;" in script
     assert 'CREATE TABLE "events".messages' in script
     assert script.endswith("COMMIT;\n")
 

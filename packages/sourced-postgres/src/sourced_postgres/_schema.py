@@ -103,11 +103,10 @@ def _functions() -> str:
     return f"{installed_release('sourced-postgres')} {digest.hexdigest()}"
 
 
-def _bound(file: Traversable, schema: str, **more: str) -> sql.Composed:
-    """Return the text of a file with its identifiers bound, and how its function is planned."""
+def _bound(file: Traversable, schema: str, **more: sql.Composable) -> sql.Composed:
+    """Return the text of a file with the schema bound, and what else it takes."""
     text: LiteralString = cast(Any, file.read_text(encoding="utf-8"))  # a file of this package
-    names = {name: sql.Identifier(value) for name, value in more.items()}
-    return sql.SQL(text).format(schema=sql.Identifier(schema), by_index=sql.SQL(_BY_INDEX), **names)
+    return sql.SQL(text).format(schema=sql.Identifier(schema), by_index=sql.SQL(_BY_INDEX), **more)
 
 
 # --- making ---------------------------------------------------------------------------------------
@@ -142,7 +141,8 @@ def install(
             _create_schema(connection, schema)
         _run_steps(connection, schema, version, turned_clock=turned_clock)
     if role is not None:
-        _grant(connection, schema, role)
+        for part in _grants(schema, role):
+            connection.execute(part)
     return changed
 
 
@@ -202,14 +202,37 @@ def migrations(connection: Connection, schema: str) -> tuple[Migration, ...]:
     )
 
 
-def script(schema: str, after: int) -> str:
-    """Return what brings the tables from a version to this package's, for somebody else to run."""
-    parts = [_locked(schema), *_steps(schema, after)]
+def script(schema: str, after: int, role: str | None = None) -> str:
+    """Return what brings the tables from a version to this package's, for somebody else to run.
+
+    Args:
+        schema: where.
+        after: the version that is there, 0 for none.
+        role: is granted what workers need, beside those that had it.
+
+    Raises:
+        UsageError: there is no such version, or no role can have the name.
+    """
+    parts = [_locked(schema), *_steps(schema, _checked_version(after)), *_grants(schema, role)]
     if after == 0:
         new = sql.SQL("CREATE SCHEMA IF NOT EXISTS {};").format(sql.Identifier(schema))
         parts.insert(1, new)
-    lines = ["BEGIN;", *(part.as_string(None).strip() for part in parts), "COMMIT;"]
+    lines = [_HEAD, "BEGIN;", *(part.as_string(None).strip() for part in parts), "COMMIT;"]
     return "\n\n".join(lines) + "\n"
+
+
+def _checked_version(after: int) -> int:
+    if type(after) is not int or not 0 <= after <= VERSION:  # True would be taken for 1
+        raise UsageError(
+            f"after={after!r} is no version of the tables: say 0 for none, or 1 to {VERSION}"
+        )
+    return after
+
+
+_HEAD: Final = (
+    "-- Sourced's schema. One transaction; with psql: psql -v ON_ERROR_STOP=1 -f this file.\n"
+    "-- Whoever runs it owns what it makes, and needs the right to make it."
+)
 
 
 def check_role(role: str) -> str:
@@ -236,9 +259,11 @@ def _steps(schema: str, after: int) -> Iterator[sql.Composed]:
             yield _bound(_SQL / "migrations" / name, schema)
     yield sql.SQL("SET LOCAL check_function_bodies = off;").format()  # they refer to one another
     yield _bound(_SQL / "drop_functions.sql", schema)
+    yield _bound(_SQL / "note_functions.sql", schema)
     for file in _function_files():
         yield _bound(file, schema)
-    yield _bound(_SQL / "mark_functions.sql", schema)
+    names = [file.name.removesuffix(".sql") for file in _function_files()]
+    yield _bound(_SQL / "mark_functions.sql", schema, names=sql.Literal(names))
     yield _noted(schema)
 
 
@@ -278,8 +303,8 @@ def _run_steps(connection: Connection, schema: str, after: int, *, turned_clock:
         connection.execute(part)
     if turned_clock:
         connection.execute(_bound(_SQL / "testing" / "now.sql", schema))
-    for role in _workers(connection, schema):
-        _grant(connection, schema, role)
+    for part in _grants(schema, None):
+        connection.execute(part)
 
 
 def _check_exists(connection: Connection, role: str) -> None:
@@ -287,18 +312,12 @@ def _check_exists(connection: Connection, role: str) -> None:
         raise StoreError(f"there is no role {role!r}; make it first: CREATE ROLE … LOGIN")
 
 
-def _grant(connection: Connection, schema: str, role: str) -> None:
-    connection.execute(_bound(_SQL / "grants.sql", schema, role=role))
-    # Everybody may call a function unless that right was taken away; what it does needs the above.
-    for (function,) in connection.execute(_FUNCTIONS, [schema]).fetchall():
-        signature: LiteralString = function  # as the catalogue writes it
-        grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}")
-        connection.execute(grant.format(sql.SQL(signature), sql.Identifier(role)))
-
-
-def _workers(connection: Connection, schema: str) -> list[str]:
-    """Return the roles that were granted what workers need."""
-    return [name for (name,) in connection.execute(_WORKERS, [f'"{schema}".streams']).fetchall()]
+def _grants(schema: str, role: str | None) -> Iterator[sql.Composed]:
+    """Grant what workers need to a role, and again to those that had it."""
+    if role is not None:
+        name = sql.Literal(check_role(role))
+        yield sql.SQL("SELECT set_config('sourced.role', {}, true);").format(name)
+    yield _bound(_SQL / "grants.sql", schema)
 
 
 def _locked(schema: str) -> sql.Composed:
@@ -337,22 +356,6 @@ _TABLES: Final = (
     "migrations",
     "clock",
 )
-
-_FUNCTIONS: Final = """
-SELECT p.oid::regprocedure::text
-FROM pg_catalog.pg_proc AS p
-JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-WHERE n.nspname = %s AND obj_description(p.oid, 'pg_proc') = 'part of Sourced'
-"""
-
-_WORKERS: Final = """
-SELECT r.rolname
-FROM pg_catalog.pg_class AS c
-CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
-JOIN pg_catalog.pg_roles AS r ON r.oid = a.grantee
-WHERE c.oid = %s::regclass AND a.privilege_type = 'UPDATE' AND a.grantee <> c.relowner
-ORDER BY r.rolname
-"""
 
 _IS_EMPTY: Final = """
 SELECT NOT EXISTS (

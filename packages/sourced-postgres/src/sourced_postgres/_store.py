@@ -207,16 +207,21 @@ class PostgresStore(Verbs):
         self._turned.forget()
         return taken
 
-    def migration_sql(self, *, after: int | None = None) -> str:
+    def migration_sql(self, *, after: int | None = None, role: str | None = None) -> str:
         """Return a script, for somebody else to run, that does what `install` would do.
 
         Args:
             after: the version that the schema has, 0 for none; by default the database is asked.
+            role: a role that is granted the least that workers need; those that had it keep it.
+
+        Raises:
+            UsageError: there is no such version, or `role` cannot be the name of one.
+            SchemaError: the schema is of a newer version.
         """
         if after is None:
             with translated(self._name), self._connections.use() as connection:
                 after = _schema.installed_version(connection, self._schema)[0]
-        return _schema.script(self._schema, after)
+        return _schema.script(self._schema, after, role)
 
     def close(self) -> None:
         """See `sourced._store.Store`."""
