@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -293,6 +294,71 @@ def test_what_the_callers_block_raises_is_raised_as_it_is(
     failed = isinstance(outcome.error, psycopg.errors.DivisionByZero)
     assert failed if statement == "SELECT 1 / 0" else outcome.error is None
     assert installed.read_stream("a").head == 0
+
+
+# --- which database a caller's connection is one to -----------------------------------------------
+
+
+def without_database(url: str) -> str:
+    """The URL of the store, without the name of its database."""
+    address, _, query = url.partition("?")
+    return f"{address.rpartition('/')[0]}?{query}"
+
+
+@pytest.fixture
+def other_database(observer: psycopg.Connection, schema: str) -> Iterator[str]:
+    """The name of a second database on the server, which is not the user's."""
+    name = sql.Identifier(f"other_{schema}")
+    observer.execute(sql.SQL("CREATE DATABASE {}").format(name))
+    yield f"other_{schema}"
+    observer.execute(sql.SQL("DROP DATABASE {}").format(name))
+
+
+@pytest.mark.parametrize("place", ["PGDATABASE", "a service"])
+def test_a_connection_is_joined_wherever_the_databases_name_was_found(
+    url: str,
+    sourced_postgres: str,
+    other_database: str,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = without_database(url)
+    if place == "PGDATABASE":
+        monkeypatch.setenv("PGDATABASE", other_database)
+    else:
+        services = tmp_path / "services"
+        services.write_text(f"[shop]\ndbname={other_database}\n")
+        monkeypatch.setenv("PGSERVICEFILE", str(services))
+        found += "&service=shop"
+
+    with (
+        closing(open_store(found)) as store,
+        psycopg.connect(sourced_postgres, dbname=other_database) as own,
+    ):
+        store.install()
+        appended = store.bind(own).append([message("a")])
+
+    assert appended.messages[0].seq == 1
+
+
+def test_a_connection_through_a_pooler_is_joined(installed: PostgresStore, pgbouncer: str) -> None:
+    """It is the same server behind it, though address and port are others."""
+    with psycopg.connect(pgbouncer, prepare_threshold=None) as own:
+        appended = installed.bind(own).append([message("a")])
+        own.rollback()
+
+    assert appended.messages[0].seq == 1
+
+
+def test_a_connection_to_another_database_is_refused(
+    installed: PostgresStore, sourced_postgres: str, other_database: str
+) -> None:
+    with (
+        psycopg.connect(sourced_postgres, dbname=other_database) as own,
+        pytest.raises(UsageError, match=f"database '{other_database}'"),
+    ):
+        installed.bind(own)
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from psycopg.pq import TransactionStatus
 
 from sourced.errors import IsolationError, UsageError
 from sourced_postgres._connections import Connection
+from sourced_postgres._identity import Identity
 from sourced_postgres._options import Options
 from sourced_postgres._translate import translated
 from sourced_postgres._verbs import Verbs
@@ -89,7 +90,7 @@ def begin(connection: Connection) -> None:
     connection.execute("SELECT")
 
 
-def joined(given: Any, name: str, database: str) -> Connection:
+def joined(given: Any, name: str, identity: Identity) -> Connection:
     """Return a caller's connection if messages and rows can commit together on it.
 
     Raises:
@@ -101,12 +102,8 @@ def joined(given: Any, name: str, database: str) -> Connection:
             f"cannot bind to {type(given).__qualname__}; give psycopg's Connection "
             "(SQLAlchemy has it as connection.connection.driver_connection)"
         )
-    if given.info.dbname != database:
-        raise UsageError(
-            f"the connection is one to database {given.info.dbname!r}, the store's is {name}; rows "
-            "commit together with messages only in one database"
-        )
     with translated(name):
         if given.info.transaction_status == TransactionStatus.IDLE:
             begin(given)
+        identity.check(given)
     return given

@@ -85,12 +85,6 @@ class Connections:
         with self.use() as connection, connection.transaction():
             yield connection
 
-    @property
-    def database(self) -> str:
-        """The name of the database, as libpq finds it."""
-        found = psycopg.conninfo.conninfo_to_dict(**self._parameters)
-        return str(found.get("dbname") or found.get("user") or "")
-
     def open_one(self, **more: Any) -> Connection:
         """Open a connection beside the pool, in autocommit mode."""
         arguments = {**self._arguments(), **more}

@@ -68,6 +68,7 @@ from sourced_postgres._commit import (
 )
 from sourced_postgres._connections import Connection, Connections, TurnedClock
 from sourced_postgres._hints import Hints, Notifier
+from sourced_postgres._identity import Identity
 from sourced_postgres._inspect import PostgresInspect
 from sourced_postgres._listener import Listener
 from sourced_postgres._liveness import limited
@@ -131,6 +132,7 @@ class PostgresStore(Verbs):
         self._clock = clock if clock is not None else SystemClock()
         self._open = OpenTransactions(connections.name)
         self._turned = TurnedClock(self._clock, self._using, bound(self._schema, _TELL))
+        self._identity = Identity(connections.name, self._using)
         self._low_water = LowWater()
         self._hints = Hints()
         self._token = secrets.token_hex(4)
@@ -739,9 +741,14 @@ class PostgresStore(Verbs):
 
         Args:
             connection: psycopg's Connection to the same database, in a READ COMMITTED transaction
-                or about to begin one. No hint follows its commit: workers find the work by polling.
+                or about to begin one; it is asked once what it is one to. No hint follows its
+                commit: workers find the work by polling.
+
+        Raises:
+            UsageError: it is none of psycopg's, or known to be one to another database or server.
+            IsolationError: it is in autocommit mode and in no transaction.
         """
-        own = joined(connection, self._name, self._connections.database)
+        own = joined(connection, self._name, self._identity)
         return CallersTransaction(own, self._options, self._name, self._turned.tell)
 
     def subscribe(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:

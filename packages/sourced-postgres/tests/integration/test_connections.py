@@ -13,11 +13,11 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from pg_cluster import Cluster
+from pg_cluster import Cluster, binaries, own_cluster
 from tcp_proxy import Proxy
 
 from sourced._store import StreamCommit, WorkerInfo
-from sourced.errors import StoreUnavailableError
+from sourced.errors import StoreUnavailableError, UsageError
 from sourced_postgres import PostgresStore, _connections
 from sourced_testing import FakeClock
 from sourced_testing.conformance._given import Given, message
@@ -202,3 +202,47 @@ def test_a_forked_child_has_connections_of_its_own(store: PostgresStore, url: st
     ended = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
 
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+# --- which server a caller's connection is one to -------------------------------------------------
+
+
+def test_a_connection_to_another_server_is_refused_though_its_database_has_the_same_name(
+    store: PostgresStore,
+) -> None:
+    programs = binaries()
+    assert programs is not None
+    with (
+        own_cluster(programs) as other,
+        psycopg.connect(other.url) as own,
+        pytest.raises(UsageError, match="another server"),
+    ):
+        store.bind(own)
+
+
+def test_a_connection_is_joined_after_the_server_was_restarted(
+    store: PostgresStore, cluster: Cluster
+) -> None:
+    with psycopg.connect(cluster.url) as own:
+        store.bind(own).append([message("a")])
+        own.rollback()
+    cluster.restart()
+    store.now()
+
+    with psycopg.connect(cluster.url) as own:
+        appended = store.bind(own).append([message("a")])
+
+    assert appended.messages[0].seq == 1
+
+
+def test_a_connection_is_joined_while_the_store_has_none_of_its_own(
+    store: PostgresStore, cluster: Cluster, schema: str, opened: Callable[..., PostgresStore]
+) -> None:
+    """Only what is known to be another server is refused."""
+    store.now()
+    away = opened(f"postgresql://postgres@127.0.0.1:1/postgres?schema={schema}&connect_timeout=1")
+
+    with psycopg.connect(cluster.url) as own:
+        appended = away.bind(own).append([message("a")])
+
+    assert appended.messages[0].seq == 1
