@@ -1,10 +1,10 @@
-"""A first reading of `append_1`, `append_100`, `handle` and `catchup` on PostgreSQL.
+"""A first reading of the workloads on PostgreSQL, from `append_1` to `held_snapshot`.
 
 Prints `store workload n seconds rate ratio`. Each ratio is to something measured in the same run:
-bare psycopg into a table with the same columns and indexes, or `append_100`. Run by hand, on a
-database that may be written to:
+bare psycopg into a table with the same columns and indexes, `append_100`, or the same work on a
+small log or without the snapshot. Run by hand, on a database that may be written to:
 
-    python benchmarks/first_reading.py postgresql://localhost/bench
+    python benchmarks/first_reading.py postgresql://localhost/bench [WORKLOAD …]
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
@@ -162,45 +164,128 @@ def append_100(url: str, count: int) -> float:
     return count / mine
 
 
+def joined(store: PostgresStore) -> str:
+    """A worker that may claim."""
+    worker = new_worker_id()
+    store.join(WorkerInfo(id=worker))
+    return worker
+
+
+def put_commands(store: PostgresStore, count: int) -> None:
+    """Commands to 2,000 streams, for the group Cart."""
+    for begin in range(0, count, 1000):
+        store.append(
+            [message(f"s{n % 2000}", "carts.add_item") for n in range(begin, begin + 1000)]
+        )
+
+
+def decide_pending(store: PostgresStore, worker: str, spent: Counter[str]) -> int:
+    """Every pending command becomes one event; return how many claims found something."""
+    rounds = 0
+    while True:
+        at = time.perf_counter()
+        claims = store.claim("Cart", worker)
+        spent["claim"] += time.perf_counter() - at
+        if not claims:
+            return rounds
+        rounds += 1
+        at = time.perf_counter()
+        found = store.read_pending(claims, known_types=["carts.add_item"], limits=ReadLimits())
+        spent["read"] += time.perf_counter() - at
+        parts = [
+            StreamCommit(
+                claim=one.claim,
+                ack_seq=one.looked_to,
+                append=tuple(message(m.stream_id) for m in one.messages),
+            )
+            for one in found
+        ]
+        at = time.perf_counter()
+        store.commit(worker, parts)
+        spent["commit"] += time.perf_counter() - at
+
+
 def handle(url: str, count: int, reference: float) -> None:
     """Pending commands on 2,000 streams; each becomes one event: the store's share of the work."""
+    spent: Counter[str] = Counter()
     with fresh(url) as (store, _):
         store.register("Cart", ["carts.add_item"])
-        for begin in range(0, count, 1000):
-            store.append(
-                [message(f"s{n % 2000}", "carts.add_item") for n in range(begin, begin + 1000)]
-            )
-        worker = new_worker_id()
-        store.join(WorkerInfo(id=worker))
-        spent = {"claim": 0.0, "read": 0.0, "commit": 0.0}
-
-        def drain() -> None:
-            while True:
-                at = time.perf_counter()
-                claims = store.claim("Cart", worker)
-                spent["claim"] += time.perf_counter() - at
-                if not claims:
-                    return
-                at = time.perf_counter()
-                found = store.read_pending(
-                    claims, known_types=["carts.add_item"], limits=ReadLimits()
-                )
-                spent["read"] += time.perf_counter() - at
-                parts = [
-                    StreamCommit(
-                        claim=one.claim,
-                        ack_seq=one.looked_to,
-                        append=tuple(message(m.stream_id) for m in one.messages),
-                    )
-                    for one in found
-                ]
-                at = time.perf_counter()
-                store.commit(worker, parts)
-                spent["commit"] += time.perf_counter() - at
-
-        seconds = timed(drain)
+        put_commands(store, count)
+        worker = joined(store)
+        seconds = timed(lambda: decide_pending(store, worker, spent))
     report("handle", count, seconds, count / seconds / reference)
     print("   ", {name: round(value, 2) for name, value in spent.items()})
+
+
+FILL = """
+WITH made AS (
+    INSERT INTO {s}.streams (stream_id, seq)
+    SELECT 'f{from_}-' || n, 10 FROM generate_series(1, {streams}) AS n
+    RETURNING id
+)
+INSERT INTO {s}.messages (
+    stream, seq, id, causation_id, correlation_id, created_at, version, type, meta, payload
+)
+SELECT m.id, q.seq, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now(), 1,
+    CASE WHEN q.seq % 2 = 0 THEN 'carts.item_added' ELSE 'carts.add_item' END, '{{}}', {payload}
+FROM made AS m CROSS JOIN generate_series(1, 10) AS q (seq)
+"""
+
+
+def growth(url: str, sizes: Sequence[int]) -> None:
+    """`handle` and an idle claim while the log grows, all of it on drained streams."""
+    first: tuple[float, float] | None = None
+    with fresh(url) as (store, schema):
+        store.register("Cart", ["carts.add_item"])
+        worker, there = joined(store), 0
+        for size in sizes:
+            fill = sql.SQL(FILL).format(
+                s=sql.Identifier(schema),
+                from_=sql.SQL(str(there)),
+                streams=sql.Literal((size - there) // 10),
+                payload=sql.Literal(PAYLOAD),
+            )
+            with store.connection() as connection:
+                connection.execute(fill)
+                for table in ("streams", "messages"):
+                    connection.execute(
+                        sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(schema, table))
+                    )
+                connection.execute("CHECKPOINT")
+            there = size
+            put_commands(store, 10_000)
+            seconds = timed(lambda: decide_pending(store, worker, Counter()))
+            idle = timed(lambda: [store.claim("Cart", worker) for _ in range(500)])
+            if first is None:
+                first = seconds, idle
+            report(f"growth_{size}", 10_000, seconds, first[0] / seconds)
+            report(f"idle_{size}", 500, idle, idle / first[1])
+
+
+def held_snapshot(url: str, seconds: float) -> None:
+    """`handle` for a while without and with a snapshot that somebody holds, then an idle claim."""
+    free = handle_for(url, seconds)
+    with psycopg.connect(url) as other:
+        other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        other.execute("SELECT count(*) FROM pg_class")
+        held = handle_for(url, seconds)
+    for name, (handled, spent, idle) in {"free": free, "held": held}.items():
+        report(f"snapshot_{name}", handled, spent, handled / spent / (free[0] / free[1]))
+        report(f"idle_{name}", 500, idle, idle / free[2])
+
+
+def handle_for(url: str, seconds: float) -> tuple[int, float, float]:
+    """Commands that were handled, the seconds that took, and those of 500 idle claims."""
+    handled, spent = 0, 0.0
+    with fresh(url) as (store, _):
+        store.register("Cart", ["carts.add_item"])
+        worker = joined(store)
+        while spent < seconds:
+            put_commands(store, 4000)
+            store.poll(timedelta(seconds=15))
+            spent += timed(lambda: decide_pending(store, worker, Counter()))
+            handled += 4000
+        return handled, spent, timed(lambda: [store.claim("Cart", worker) for _ in range(500)])
 
 
 def catchup(url: str, count: int, streams: int, reference: float) -> None:
@@ -209,8 +294,7 @@ def catchup(url: str, count: int, streams: int, reference: float) -> None:
         for begin in range(0, count, 1000):
             store.append([message(f"s{n % streams}") for n in range(begin, begin + 1000)])
         store.register("Listings", ["carts.item_added"])
-        worker = new_worker_id()
-        store.join(WorkerInfo(id=worker))
+        worker = joined(store)
 
         def drain() -> None:
             while claims := store.claim("Listings", worker):
@@ -228,18 +312,26 @@ def catchup(url: str, count: int, streams: int, reference: float) -> None:
 
 
 def main() -> None:
-    """All of it, small enough for a minute."""
-    url = sys.argv[1]
+    """All of it, or the workloads named."""
+    url, *wanted = sys.argv[1:]
     with psycopg.connect(url) as connection:
         row = connection.execute(
             "SELECT version(), current_setting('fsync'), current_setting('synchronous_commit')"
         ).fetchone()
     print(platform.machine(), platform.python_version(), "psycopg", psycopg.__version__, row)
-    append_1(url, 2000)
-    reference = append_100(url, 20_000)
-    handle(url, 20_000, reference)
-    catchup(url, 20_000, 1000, reference)
-    catchup(url, 20_000, 20, reference)
+    workloads: dict[str, Callable[[float], object]] = {
+        "append_1": lambda _: append_1(url, 5000),
+        "handle": lambda reference: handle(url, 20_000, reference),
+        "catchup": lambda reference: [
+            catchup(url, 100_000, streams, reference) for streams in (5000, 20)
+        ],
+        "growth": lambda _: growth(url, [10_000, 100_000, 1_000_000]),
+        "held_snapshot": lambda _: held_snapshot(url, 60.0),
+    }
+    chosen = wanted or list(workloads)
+    reference = append_100(url, 20_000) if {"handle", "catchup"} & {*chosen} else 0.0
+    for name in chosen:
+        workloads[name](reference)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ __all__ = [
     "Row",
     "expectations",
     "message_arrays",
+    "message_fields",
     "moment",
     "most",
     "plain_array",
@@ -70,6 +71,21 @@ def message_arrays(messages: Sequence[NewMessage]) -> list[str]:
         plain_array([message.correlation_id.hex for message in messages]),
         text_array([message.meta for message in messages]),
         text_array([message.payload for message in messages]),
+    ]
+
+
+def message_fields(message: NewMessage) -> list[str]:
+    """Return the nine parameters in which a function takes one message."""
+    return [
+        message.stream_id,
+        message.id.hex,
+        message.type,
+        str(message.version),
+        moment(message.created_at),
+        message.causation_id.hex,
+        message.correlation_id.hex,
+        message.meta,
+        message.payload,
     ]
 
 

@@ -21,6 +21,7 @@ from sourced_postgres._rows import (
     Row,
     expectations,
     message_arrays,
+    message_fields,
     plain_array,
     scheduled_json,
     stored_at,
@@ -62,9 +63,13 @@ class Verbs:
     ) -> Appended:
         """See `sourced._store.Verbs`."""
         check_sizes(messages, self._options.max_message_bytes)
-        arguments = [*message_arrays(messages), expectations([(1, expect or {})])]
         try:
-            row = self._call("append", arguments, WRITTEN, halt="append.before_commit")
+            if len(messages) == 1 and not expect:
+                verb, arguments = "append_one", message_fields(messages[0])
+            else:
+                verb = "append"
+                arguments = [*message_arrays(messages), expectations([(1, expect or {})])]
+            row = self._call(verb, arguments, WRITTEN, halt="append.before_commit")
         except Refusal as refusal:
             raise self._repeat_among(messages) from refusal
         self._committed("append.after")
