@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
@@ -174,3 +175,39 @@ def test_an_idle_claim_reads_no_more_than_a_few_pages(
     assert scanned(plans) == set()
     pages = [int(n) for plan in plans for n in re.findall(r"Buffers: shared hit=(\d+)", plan)]
     assert 0 < sum(pages) < 200
+
+
+PARK = """
+INSERT INTO {s}.deliveries ("group", stream, next_seq, ready_at, parked_at)
+SELECT (SELECT id FROM {s}.groups WHERE name = 'Parked'), n, 1, now(),
+    now() - interval '1 day' - make_interval(secs => n)
+FROM generate_series(1, {deliveries}) AS n;
+ANALYZE {s}.deliveries;
+"""
+
+
+def test_what_happens_all_the_time_reads_no_more_than_what_has_become_due(
+    store: PostgresStore, plans: list[str]
+) -> None:
+    """I10: neither what is scheduled for later nor what was parked long ago."""
+    store.register("Parked", ["add"], start="now")
+    names = {"s": sql.Identifier(store._schema), "deliveries": sql.Literal(DELIVERIES)}
+    with store.connection() as connection:
+        connection.execute(sql.SQL(PARK).format(**names))
+        connection.execute("SET auto_explain.log_analyze = on")
+        connection.execute("SET auto_explain.log_buffers = on")
+    verbs: dict[str, Callable[[], object]] = {
+        "promote_due": store.promote_due,
+        "trip_breaker": lambda: store.trip_breaker(
+            "Parked", more_than=1, within=timedelta(minutes=1)
+        ),
+        "poll": lambda: store.poll(timedelta(minutes=1)),
+    }
+
+    for verb, call in verbs.items():
+        for _ in range(8):
+            del plans[:]
+            call()
+            assert scanned(plans) == set(), verb
+        pages = [int(n) for plan in plans for n in re.findall(r"Buffers: shared hit=(\d+)", plan)]
+        assert 0 < max(pages) < 100, f"{verb}:\n" + "\n".join(plans)

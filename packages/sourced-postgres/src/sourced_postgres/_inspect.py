@@ -220,7 +220,7 @@ def _stream(row: Found) -> StreamStatus:
         stream_id=row.stream_id,
         seq=row.seq,
         last_type=row.last_type,
-        last_at=row.last_at.replace(tzinfo=UTC),
+        last_at=_utc(row.last_at),
         last_position=row.last_position,
     )
 
@@ -246,12 +246,12 @@ def _scheduled(row: Found) -> ScheduledStatus:
         stream_id=row.stream_id,
         payload=row.payload,
         meta=row.meta,
-        created_at=row.created_at.replace(tzinfo=UTC),
+        created_at=_utc(row.created_at),
         causation_id=row.causation_id,
         correlation_id=row.correlation_id,
         version=row.version,
     )
-    return ScheduledStatus(message=message, due_at=row.due_at.replace(tzinfo=UTC), error=row.error)
+    return ScheduledStatus(message=message, due_at=_utc(row.due_at), error=row.error)
 
 
 def _pending(row: Found) -> PendingMessage:
@@ -269,11 +269,11 @@ def _pending(row: Found) -> PendingMessage:
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    return value.replace(tzinfo=UTC)
 
 
 def _utc_or_none(value: datetime | None) -> datetime | None:
-    return None if value is None else value.astimezone(UTC)
+    return None if value is None else value.replace(tzinfo=UTC)
 
 
 def _past(prefix: str) -> str | None:

@@ -1,4 +1,7 @@
-"""The statements of the read API, each bounded by what is pending or by a limit."""
+"""The statements of the read API, each bounded by what is pending or by a limit.
+
+Moments are read without their zone, in UTC, whatever zone the session is in.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ SELECT
     g.name,
     g.status,
     g.reason,
-    g.since,
+    g.since AT TIME ZONE 'UTC' AS since,
     ARRAY(SELECT b.type FROM {s}.subscriptions AS b WHERE b."group" = g.id) AS types,
     (
         SELECT count(*)
@@ -39,7 +42,7 @@ SELECT
     c.claimed,
     c.retrying,
     c.parked,
-    c.oldest_ready_at
+    c.oldest_ready_at AT TIME ZONE 'UTC' AS oldest_ready_at
 FROM {s}.groups AS g
 CROSS JOIN LATERAL (
     SELECT
@@ -60,8 +63,9 @@ ORDER BY g.name
 
 DELIVERIES: Final[LiteralString] = """
 SELECT g.name AS group_name, s.stream_id, s.seq AS head, w.name AS worker_name, {state} AS state,
-    d.next_seq, d.replay_until, d.restarted, d.ready_at, d.worker, d.epoch, d.claimed_at,
-    d.attempts, d.suspect, d.parked_at, d.error
+    d.next_seq, d.replay_until, d.restarted, d.ready_at AT TIME ZONE 'UTC' AS ready_at,
+    d.worker, d.epoch, d.claimed_at AT TIME ZONE 'UTC' AS claimed_at, d.attempts, d.suspect,
+    d.parked_at AT TIME ZONE 'UTC' AS parked_at, d.error
 FROM {s}.groups AS g
 JOIN {s}.deliveries AS d ON d."group" = g.id
 JOIN {s}.streams AS s ON s.id = d.stream
@@ -104,7 +108,8 @@ LIMIT %(limit)s
 """
 
 WORKERS: Final[LiteralString] = """
-SELECT w.id, w.name, w.host, w.pid, w.code_version, w.started_at, w.seen_at, w.handles,
+SELECT w.id, w.name, w.host, w.pid, w.code_version, w.handles,
+    w.started_at AT TIME ZONE 'UTC' AS started_at, w.seen_at AT TIME ZONE 'UTC' AS seen_at,
     (SELECT count(*) FROM {s}.deliveries AS d WHERE d.worker = w.id) AS claims
 FROM {s}.workers AS w
 ORDER BY w.started_at, w.id
@@ -121,7 +126,8 @@ LIMIT %(limit)s
 """
 
 OPERATIONS: Final[LiteralString] = """
-SELECT o.id, o.at, o.actor, o.host, o.verb, o.target, o.reason, o.before, o.after
+SELECT o.id, o.at AT TIME ZONE 'UTC' AS at, o.actor, o.host, o.verb, o.target, o.reason,
+    o.before, o.after
 FROM {s}.operations AS o
 ORDER BY o.id DESC
 LIMIT %(limit)s
@@ -131,7 +137,7 @@ LIMIT %(limit)s
 PENDING: Final[LiteralString] = """
 SELECT g.name AS group_name, g.status, s.stream_id, m.seq, m.type, m.id AS message_id,
     CASE WHEN d.next_seq <= m.seq THEN {state} ELSE 'ready' END AS state,
-    d.ready_at, w.name AS worker_name
+    d.ready_at AT TIME ZONE 'UTC' AS ready_at, w.name AS worker_name
 FROM {s}.messages AS m
 JOIN {s}.subscriptions AS b ON b.type = m.type
 JOIN {s}.groups AS g ON g.id = b."group"

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sourced_postgres._rows import Row
@@ -31,6 +31,8 @@ _FULL_LOOK: Final = 2.0
 
 _IN_FLIGHT: Final = timedelta(milliseconds=250)
 """How much older than what was seen something may be that commits later."""
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC) + _IN_FLIGHT
 
 _READY_AT: Final = 7
 """Where a claimed row says since when it was ready."""
@@ -90,7 +92,7 @@ class LowWater:
         forgotten, now = self._forgotten, self._monotonic()
         rows = look()
         (at,) = (row[_SINCE] for row in rows if row[_GROUP] is None)
-        marks = {row[_GROUP]: _Mark((row[_SINCE] or at) - _IN_FLIGHT, now) for row in rows}
+        marks = {row[_GROUP]: _Mark(_before(row[_SINCE] or at), now) for row in rows}
         with self._mutex:
             if forgotten == self._forgotten:
                 self._marks |= marks
@@ -113,5 +115,9 @@ class LowWater:
 
 def _since(rows: Sequence[Row]) -> datetime:
     """Return since when something can be ready that comes after what was claimed just now."""
-    newest: datetime = rows[-1][_READY_AT]
-    return newest - _IN_FLIGHT
+    return _before(rows[-1][_READY_AT])
+
+
+def _before(moment: datetime) -> datetime:
+    """Return a moment, read without its zone, less what may commit later."""
+    return max(moment.replace(tzinfo=UTC), _FIRST) - _IN_FLIGHT

@@ -403,7 +403,7 @@ class PostgresStore(Verbs):
 
     def poll(self, lease: timedelta) -> Poll:
         """See `sourced._store.Store`."""
-        statement = call(self._schema, "poll", 1)
+        statement = bound(self._schema, _POLL)
 
         def look() -> list[Row]:
             with translated(self._name), self._reading() as connection:
@@ -411,7 +411,7 @@ class PostgresStore(Verbs):
 
         rows = self._low_water.poll(look)
         *groups, last = sorted(rows, key=lambda row: row[0] is None)
-        moments = [row[2].astimezone(UTC) for row in rows if row[2] is not None]
+        moments = [row[2].replace(tzinfo=UTC) for row in rows if row[2] is not None]
         return Poll(
             ready=frozenset(row[0] for row in groups if row[1] is not None),
             due=last[3],
@@ -437,7 +437,7 @@ class PostgresStore(Verbs):
         """
         max_streams = checked_limit(max_streams, "max_streams")
         named = None if stream_ids is None else listed(stream_ids)
-        statement = call(self._schema, "claim", 6)
+        statement = bound(self._schema, _CLAIM)
         wanted = [findable(group), worker_id, most(max_streams), named]
 
         def look(since: datetime | None) -> list[Row]:
@@ -824,6 +824,19 @@ class PostgresStore(Verbs):
 
 _TELL: Final = """
 INSERT INTO {s}.clock (shows) VALUES (%s) ON CONFLICT (is_only) DO UPDATE SET shows = excluded.shows
+"""
+
+# Moments without their zone are in UTC, as everywhere: in the session's zone the first and the last
+# ones are of years that Python does not have.
+_POLL: Final = """
+SELECT p."group", p.since AT TIME ZONE 'UTC', p.next_at AT TIME ZONE 'UTC', p.is_due, p.is_overdue
+FROM {s}.poll(%s) AS p
+"""
+
+_CLAIM: Final = """
+SELECT c.stream_id, c.epoch, c.next_seq, c.attempts, c.replay_until, c.restarted, c.suspect,
+    c.ready_at AT TIME ZONE 'UTC'
+FROM {s}.claim(%s, %s, %s, %s, %s, %s) AS c
 """
 
 

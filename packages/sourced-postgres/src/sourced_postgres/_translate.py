@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
@@ -157,9 +157,9 @@ def _obstacle(detail: dict[str, Any]) -> SourcedError:
     if reason == "parked":
         return StreamParkedError(group, stream_id)
     until = detail.get("until")
-    return BusyError(
-        group, stream_id, reason, None if until is None else datetime.fromisoformat(until)
-    )
+    if until is None:
+        return BusyError(group, stream_id, reason)
+    return BusyError(group, stream_id, reason, datetime.fromisoformat(until).replace(tzinfo=UTC))
 
 
 def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:

@@ -45,7 +45,7 @@ BEGIN
             ERRCODE = 'SR005',
             MESSAGE = 'a group or a delivery is in the way',
             DETAIL = jsonb_build_object(
-                'group', v."group", 'stream_id', v.stream_id, 'reason', v.reason, 'until', v.until
+                'group', v."group", 'stream_id', v.stream_id, 'reason', v.reason, 'until', v.until AT TIME ZONE 'UTC'
             )::text;
     END IF;
 END

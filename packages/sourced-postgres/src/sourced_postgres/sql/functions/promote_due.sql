@@ -1,7 +1,8 @@
 -- promote_due: moves due messages into the log in (due, insertion) order, ids kept.
 --
 -- One housekeeper at a time; the others return at once with nothing. One whose id is in the log is
--- dropped; one that is larger than the store takes is set aside with its error.
+-- dropped; one that is larger than the store takes is set aside with its error. The clock is read
+-- once: as a volatile function in the condition it would be asked for every message that is not due.
 --
 -- p_limit: at most so many.
 -- p_max_bytes: how large payload and meta of a message may be together.
