@@ -1,4 +1,4 @@
-"""Reset: share subscriptions, lock the streams, then write a delivery at each one's first message."""
+"""Reset: share subscriptions, lock the streams, then write a delivery at the start of each."""
 
 from __future__ import annotations
 

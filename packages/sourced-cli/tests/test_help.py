@@ -35,6 +35,7 @@ LEAVES = [path for path, command in TREE.items() if not hasattr(command, "comman
 
 def test_the_tree_is_what_it_says() -> None:
     assert {" ".join(path) for path in LEAVES} == {
+        *("migrate status", "migrate up", "migrate sql"),
         *("new", "install", "workers", "lag", "version"),
         *("messages tail", "messages show", "messages trace"),
         *("commands list", "commands info", "commands send"),

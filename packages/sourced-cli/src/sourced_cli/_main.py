@@ -19,7 +19,7 @@ from sourced_cli._envelope import Diagnostic, document
 from sourced_cli._exit import Code
 from sourced_cli._report import UnwritableError, forget, say, say_error
 from sourced_cli._text import hide_passwords
-from sourced_cli.commands import commands, install, lag, messages, new, version, workers
+from sourced_cli.commands import commands, install, lag, messages, migrate, new, version, workers
 
 __all__ = ["cli", "main", "run"]
 
@@ -36,6 +36,7 @@ cli: typer.Typer = typer.Typer(
 )
 for noun in (new, install, workers, lag):
     noun.add_to(cli)
+cli.add_typer(migrate.cli, name="migrate")
 cli.add_typer(messages.cli, name="messages")
 cli.add_typer(commands.cli, name="commands")
 version.add_to(cli)

@@ -8,8 +8,10 @@ import typer
 
 __all__ = [
     "AppOption",
+    "DryRunOption",
     "DsnOption",
     "JsonOption",
+    "RoleOption",
     "TracesOption",
     "VerboseOption",
     "examples",
@@ -34,6 +36,18 @@ DsnOption = Annotated[
         envvar="SOURCED_DSN",
         show_default=False,
         help="The store, without an app.",
+    ),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done; do nothing.", show_default=False)
+]
+RoleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        show_default=False,
+        help="A role of the database, which is granted what workers need.",
     ),
 ]
 JsonOption = Annotated[

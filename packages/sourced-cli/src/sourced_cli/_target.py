@@ -5,8 +5,8 @@
 3. `[tool.sourced] app` in the nearest `pyproject.toml`
 4. the only `App` in `app.py`, `main.py`, `events.py`
 
-A command that only looks at the store takes `--dsn` or `SOURCED_DSN` too and needs no app then: who
-is on call has a URL, not a checkout.
+A command that is about the store alone takes `--dsn` or `SOURCED_DSN` too and needs no app then:
+who is on call has a URL, not a checkout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from sourced_cli._report import Report
 if TYPE_CHECKING:
     from sourced import App, Store
 
-__all__ = ["GUESSES", "FoundApp", "FoundStore", "find_app", "find_store", "warn_if_in_memory"]
+__all__ = [
+    "GUESSES",
+    "FoundApp",
+    "FoundStore",
+    "find_app",
+    "find_store",
+    "is_by_url",
+    "warn_if_in_memory",
+]
 
 GUESSES = ("app.py", "main.py", "events.py")
 
@@ -86,18 +94,28 @@ def find_store(
         CommandError: both are on the command line, or there is no app.
         StoreUrlError: no installed package opens the URL.
     """
+    if given_dsn and is_by_url(given_app, given_dsn):
+        is_from_environment = given_dsn == os.environ.get("SOURCED_DSN")
+        return _opened(given_dsn, "SOURCED_DSN" if is_from_environment else "--dsn", report)
+    found = find_app(given_app, report, here=here)
+    warn_if_in_memory(found.app.store, report)
+    name = found.app.url or type(found.app.store).__name__
+    return FoundStore(found.app.store, name, found.source)
+
+
+def is_by_url(given_app: str | None, given_dsn: str | None) -> bool:
+    """Return whether a URL decides which store it is, and not an app.
+
+    Raises:
+        CommandError: both are on the command line.
+    """
     app_by_option = given_app is not None and given_app != os.environ.get("SOURCED_APP")
     dsn_by_option = given_dsn is not None and given_dsn != os.environ.get("SOURCED_DSN")
     if app_by_option and dsn_by_option:
         raise CommandError(
             Code.USAGE, "--app and --dsn both name a store; give one of them", name="usage"
         )
-    if given_dsn and not app_by_option:
-        return _opened(given_dsn, "--dsn" if dsn_by_option else "SOURCED_DSN", report)
-    found = find_app(given_app, report, here=here)
-    warn_if_in_memory(found.app.store, report)
-    name = found.app.url or type(found.app.store).__name__
-    return FoundStore(found.app.store, name, found.source)
+    return bool(given_dsn) and not app_by_option
 
 
 def _opened(url: str, source: str, report: Report) -> FoundStore:
