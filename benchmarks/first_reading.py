@@ -326,7 +326,7 @@ def main() -> None:
             catchup(url, 100_000, streams, reference) for streams in (5000, 20)
         ],
         "growth": lambda _: growth(url, [10_000, 100_000, 1_000_000]),
-        "held_snapshot": lambda _: held_snapshot(url, 60.0),
+        "held_snapshot": lambda _: held_snapshot(url, 30.0),
     }
     chosen = wanted or list(workloads)
     reference = append_100(url, 20_000) if {"handle", "catchup"} & {*chosen} else 0.0

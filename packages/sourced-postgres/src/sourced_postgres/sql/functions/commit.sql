@@ -58,6 +58,8 @@ DECLARE
     v_counts bigint[];
     v_keys bigint[];
     v_heads bigint[];
+    v_claimed bigint[];
+    v_places tid[];
     v_lost integer[];
     v_failures jsonb := '[]';
     v_group integer;
@@ -69,7 +71,14 @@ BEGIN
     FROM {schema}.places(p_stream_ids, p_expect, p_claimed) AS p;
     SELECT l.keys, l.heads INTO v_keys, v_heads
     FROM {schema}.lock_streams(v_names, v_counts) AS l;
-    v_lost := {schema}.lost_claims(p_group, p_worker, p_claimed, p_epochs, p_next_seqs, true);
+    v_claimed := ARRAY(
+        SELECT s.key
+        FROM unnest(p_claimed) WITH ORDINALITY AS c (name, number)
+        JOIN unnest(v_names, v_keys) AS s (name, key) ON s.name = c.name
+        ORDER BY c.number
+    );
+    v_places := {schema}.hold_claims(p_group, p_worker, v_claimed, p_epochs, p_next_seqs);
+    v_lost := array_positions(v_places, NULL);
     IF p_expect IS NOT NULL THEN
         v_failures := {schema}.failed_expectations(
             p_expect, v_names, v_keys, v_heads, p_owners, p_stream_ids, p_types, v_lost
@@ -102,27 +111,19 @@ BEGIN
     v_now := {schema}.now();
     WITH settled AS (
         SELECT
-            d.place,
             c.*,
             CASE
                 WHEN c.ack IS NOT NULL THEN (
                     SELECT m.seq
                     FROM {schema}.messages AS m
-                    WHERE m.stream = s.key AND m.seq > c.ack AND m.type = ANY (v_types)
+                    WHERE m.stream = c.key AND m.seq > c.ack AND m.type = ANY (v_types)
                     ORDER BY m.seq
                     LIMIT 1
                 )
             END AS following
         FROM unnest(
-            p_claimed, p_acks, p_thens, p_ats, p_afters, p_errors, p_uncounted
-        ) AS c (stream_id, ack, outcome, at, after, error, is_uncounted)
-        JOIN unnest(v_names, v_keys) AS s (name, key) ON s.name = c.stream_id
-        CROSS JOIN LATERAL (
-            SELECT d.ctid AS place
-            FROM {schema}.deliveries AS d
-            WHERE d."group" = v_group AND d.stream = s.key
-            LIMIT 1
-        ) AS d
+            p_claimed, v_claimed, v_places, p_acks, p_thens, p_ats, p_afters, p_errors, p_uncounted
+        ) AS c (stream_id, key, place, ack, outcome, at, after, error, is_uncounted)
     ),
     drained AS (
         DELETE FROM {schema}.deliveries AS d

@@ -1,28 +1,21 @@
--- lost_claims: which claims are no longer the worker's.
+-- lost_claims: which claims are no longer the worker's, by a glance without locks.
 --
 -- p_group, p_worker: the names that the claims were made under.
 -- p_stream_ids, p_epochs, p_next_seqs: the claims.
--- p_lock: whether to lock their deliveries, in order; the caller has locked the streams then.
 -- Returns: places of the lost ones, from 1 on.
 CREATE OR REPLACE FUNCTION {schema}.lost_claims(
     p_group text,
     p_worker text,
     p_stream_ids text[],
     p_epochs bigint[],
-    p_next_seqs bigint[],
-    p_lock boolean DEFAULT false
+    p_next_seqs bigint[]
 ) RETURNS integer[]
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_group integer;
-    v_keys bigint[];
 BEGIN
     SELECT g.id INTO v_group FROM {schema}.groups AS g WHERE g.name = p_group;
-    IF p_lock THEN
-        v_keys := {schema}.stream_keys(p_stream_ids);
-        PERFORM {schema}.lock_deliveries(array_fill(v_group, ARRAY[cardinality(v_keys)]), v_keys);
-    END IF;
     RETURN ARRAY(
         SELECT c.place::integer
         FROM unnest(p_stream_ids, p_epochs, p_next_seqs)
