@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from sourced._store import StreamCommit, Transaction, UnitOfWork, WorkerInfo
 from sourced.errors import (
@@ -359,6 +360,29 @@ def test_a_connection_to_another_database_is_refused(
         pytest.raises(UsageError, match=f"database '{other_database}'"),
     ):
         installed.bind(own)
+
+
+def test_verbs_work_on_a_connection_whose_rows_are_dicts_and_syncs_find_them_so(
+    installed: PostgresStore, sourced_postgres: str
+) -> None:
+    """What rows look like is the caller's affair, not the store's."""
+    seen: list[object] = []
+    now = message("b")
+    unit = UnitOfWork(
+        messages=(now,),
+        handled={},
+        sync=lambda own: seen.append(own.execute("SELECT 1 AS one").fetchone()),
+    )
+    with psycopg.connect(sourced_postgres, row_factory=dict_row) as own:
+        bound = installed.bind(own)
+        (first,) = bound.append([message("a")]).messages
+        bound.handle_now(unit)
+        found = bound.read_stream("a").messages, bound.read_one(now.id)
+        seen.append(own.execute("SELECT 2 AS two").fetchone())
+
+    assert found[0] == (first,)
+    assert found[1] is not None
+    assert seen == [{"one": 1}, {"two": 2}]
 
 
 # --- limits ---------------------------------------------------------------------------------------

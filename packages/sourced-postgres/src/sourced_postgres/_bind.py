@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 
 from sourced.errors import IsolationError, UsageError
 from sourced_postgres._connections import Connection
@@ -35,6 +36,7 @@ class CallersTransaction(Verbs):
         super().__init__(options, name)
         self._connection = connection
         self._prepare = prepare
+        self._callers_rows: Any = connection.row_factory
         self._is_over = False
         self.stirred: set[str] = set()
 
@@ -50,17 +52,30 @@ class CallersTransaction(Verbs):
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         self._check_open()
-        yield self._connection
+        with self._rows_as(tuple_row):
+            yield self._connection
 
     @contextmanager
     def _writing(self, *, is_open: bool) -> Iterator[Connection]:  # noqa: ARG002 - it always is
         self._check_open()
         self._prepare()
-        with self._connection.transaction():
+        with self._connection.transaction(), self._rows_as(tuple_row):
             yield self._connection
 
     def _syncing(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        return self._rows_as(self._callers_rows)
+
+    @contextmanager
+    def _rows_as(self, factory: Any) -> Iterator[None]:
+        """Let rows be such for a while: the caller's connection may give dicts or objects."""
+        before: Any = self._connection.row_factory
+        self._callers_rows, outer = before, self._callers_rows
+        self._connection.row_factory = factory
+        try:
+            yield
+        finally:
+            self._connection.row_factory = before
+            self._callers_rows = outer
 
     def _committed(self, point: str) -> None:
         """Reach nothing: the caller commits."""
