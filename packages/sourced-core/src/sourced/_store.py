@@ -527,7 +527,12 @@ class Store(Verbs, Protocol):
     # the caller's transaction, the reader's connection, hints
 
     def connection(self) -> AbstractContextManager[Connection]:
-        """Give the store's own connection for reads outside the commit's transaction."""
+        """Give the store's own connection for reads outside the commit's transaction.
+
+        Raises:
+            StoreUnavailableError: trouble of the database befell the connection inside the block.
+            Exception: all else that the block raises is raised as it is.
+        """
         ...
 
     def transaction(self) -> AbstractContextManager[Transaction]:

@@ -80,7 +80,7 @@ from sourced_postgres._pending import read_group
 from sourced_postgres._rows import Row, moment, most, plain_array, readable, text_array
 from sourced_postgres._schema import Migration
 from sourced_postgres._statements import bound, call
-from sourced_postgres._sync import run_sync
+from sourced_postgres._sync import callers_code, run_sync
 from sourced_postgres._transact import Statement, begin, finish, repeated, undone
 from sourced_postgres._translate import CallersError, Refusal, translated
 from sourced_postgres._verbs import Verbs, repeats_among
@@ -711,12 +711,18 @@ class PostgresStore(Verbs):
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Give psycopg's connection, in autocommit mode."""
-        with translated(self._name), self._using() as connection:
-            try:
-                yield connection
-            except Exception as error:
-                raise CallersError(error) from error
+        """Give psycopg's connection, in autocommit mode.
+
+        Raises:
+            StoreUnavailableError: the connection was lost, or a statement fell victim to a
+                deadlock, whatever the block makes of it. All else is raised as it is.
+        """
+        with (
+            translated(self._name),
+            self._using() as connection,
+            callers_code(connection),
+        ):
+            yield connection
 
     @contextmanager
     def transaction(self) -> Iterator[CallersTransaction]:

@@ -1,8 +1,13 @@
-"""Syncs: letting the caller write rows of its own inside the store's transaction."""
+"""The caller's own code on the store's connections: syncs that write, and loads that read.
+
+A lost connection and a deadlock are trouble of the database, whatever the caller's code makes of
+them: nobody's failure, and no attempt of the message in hand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import psycopg
@@ -13,7 +18,7 @@ from sourced_postgres._connections import Connection
 from sourced_postgres._liveness import READ_ONLY, ending_of, with_causes
 from sourced_postgres._translate import TRY_AGAIN, CallersError
 
-__all__ = ["run_sync"]
+__all__ = ["callers_code", "run_sync"]
 
 _STOOD_STILL: Final = "25P03"
 
@@ -21,28 +26,39 @@ _STOOD_STILL: Final = "25P03"
 def run_sync(connection: Connection, sync: Callable[[Connection], None]) -> None:
     """Let the caller write in this transaction.
 
-    A lost connection, a deadlock and a server that takes no writes are trouble of the database,
-    whatever the caller's code makes of them: nobody's failure, no attempt of the message in hand.
-
     Raises:
         CallersError: carries what it raised; or that it ended the transaction, hid that a statement
             of its failed, or stood still until the server ended the transaction.
         psycopg.Error: trouble of the database.
     """
-    try:
+    with callers_code(connection):
         sync(connection)
-    except Exception as error:
-        raise (_trouble_in(connection, error) or CallersError(error)) from error
-    ended = ending_of(connection)
-    if ended is not None and (trouble := _trouble_in(connection, ended)) is not None:
-        raise trouble from ended
     problem = _problem_with(connection)
     if problem:
         raise CallersError(UsageError(problem))
 
 
+@contextmanager
+def callers_code(connection: Connection) -> Iterator[None]:
+    """Tell what the caller's own code raises inside from trouble of the database.
+
+    Code that hides the end of its connection does not go on as if all were well.
+
+    Raises:
+        CallersError: carries what the code raised, or that it stood still for too long.
+        psycopg.Error: trouble of the database.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise (_trouble_in(connection, error) or CallersError(error)) from error
+    ended = ending_of(connection)
+    if ended is not None and (trouble := _trouble_in(connection, ended)) is not None:
+        raise trouble from ended
+
+
 def _trouble_in(connection: Connection, error: BaseException) -> Exception | None:
-    """Return what befell the transaction, if the error is only what came of it."""
+    """Return what befell the connection, if the error is only what came of it."""
     for one in with_causes(error):
         if not isinstance(one, psycopg.Error):
             continue
@@ -56,7 +72,7 @@ def _trouble_in(connection: Connection, error: BaseException) -> Exception | Non
         if one.sqlstate in TRY_AGAIN or one.sqlstate == READ_ONLY:
             return type(one)(str(one))
     if connection.broken:
-        return psycopg.OperationalError(f"the connection was lost while a sync ran ({error})")
+        return psycopg.OperationalError(f"the connection was lost while it was in use ({error})")
     return None
 
 

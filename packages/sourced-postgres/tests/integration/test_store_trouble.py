@@ -1,0 +1,197 @@
+"""Trouble of the database while a handler reads or writes: whose failure it is, and whose not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pytest
+
+from sourced import App, Batch, ErrorPolicy, Event, StateStoredProjector, event
+from sourced._inspect import DeliveryStatus
+from sourced_postgres import PostgresStore
+
+Meddle = Callable[[psycopg.Connection], None]
+"""What a handler does with the store's own connection."""
+
+
+class Came(Event, type="trouble.came"):
+    pass
+
+
+class Loading(StateStoredProjector[dict[str, int]], group="G"):
+    """Reads one stream's state by itself."""
+
+    def __init__(self, meddle: Meddle) -> None:
+        self.meddle = meddle
+        self.synced: list[str] = []
+
+    def initial_state(self, stream_id: str) -> dict[str, int]:
+        return {}
+
+    def load(self, stream_id: str, connection: psycopg.Connection) -> dict[str, int] | None:
+        self.meddle(connection)
+        return None
+
+    @event
+    def came(self, state: dict[str, int], event: Came) -> None:
+        pass
+
+    def sync(self, state: dict[str, int], batch: Batch) -> None:
+        self.synced.append(batch.stream_id)
+
+
+class LoadingMany(StateStoredProjector[dict[str, int]], group="G"):
+    """Reads the states of many streams at once."""
+
+    def __init__(self, meddle: Meddle) -> None:
+        self.meddle = meddle
+        self.synced: list[str] = []
+
+    def initial_state(self, stream_id: str) -> dict[str, int]:
+        return {}
+
+    def load_many(
+        self, stream_ids: Sequence[str], connection: psycopg.Connection
+    ) -> Mapping[str, dict[str, int]]:
+        self.meddle(connection)
+        return {}
+
+    @event
+    def came(self, state: dict[str, int], event: Came) -> None:
+        pass
+
+    def sync_many(self, states: Sequence[dict[str, int]], batches: Sequence[Batch]) -> None:
+        self.synced += [batch.stream_id for batch in batches]
+
+
+def app_with(store: PostgresStore, projector: Any, *streams: str) -> App:
+    """An app that parks whatever fails once, with an event in each stream."""
+    app = App(store, errors=ErrorPolicy(retries=0)).register(projector)
+    for stream_id in streams:
+        app.append(Came(), to=stream_id)
+    return app
+
+
+def deliveries(app: App) -> Sequence[DeliveryStatus]:
+    return app.store.inspect.deliveries(group="G")
+
+
+def raises(state: str) -> Meddle:
+    """The server raises an error with this SQLSTATE, as it does by itself."""
+
+    def meddle(connection: psycopg.Connection) -> None:
+        connection.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{state}'; END $$")
+
+    return meddle
+
+
+def wrapped(meddle: Meddle) -> Meddle:
+    """The handler makes an error of its own of what it meets."""
+
+    def meddle_and_wrap(connection: psycopg.Connection) -> None:
+        try:
+            meddle(connection)
+        except psycopg.Error:
+            raise ValueError("what the user's own code makes of it") from None
+
+    return meddle_and_wrap
+
+
+def hidden(meddle: Meddle) -> Meddle:
+    """The handler goes on as if nothing had been."""
+
+    def meddle_and_hide(connection: psycopg.Connection) -> None:
+        with suppress(psycopg.Error):
+            meddle(connection)
+
+    return meddle_and_hide
+
+
+@pytest.fixture
+def ends_session(observer: psycopg.Connection) -> Meddle:
+    """The handler's session is ended by the server."""
+
+    def meddle(connection: psycopg.Connection) -> None:
+        observer.execute("SELECT pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
+        connection.execute("SELECT")
+
+    return meddle
+
+
+def once(meddle: Meddle) -> Meddle:
+    """Do it the first time only."""
+    left = [meddle]
+
+    def meddle_once(connection: psycopg.Connection) -> None:
+        if left:
+            left.pop()(connection)
+
+    return meddle_once
+
+
+# --- load ---------------------------------------------------------------------------------------
+
+PROJECTORS = [Loading, LoadingMany]
+
+
+@pytest.mark.parametrize("projector", PROJECTORS)
+@pytest.mark.parametrize("way", [lambda meddle: meddle, wrapped], ids=["raised", "wrapped"])
+@pytest.mark.parametrize("state", ["40P01", "40001"])
+def test_a_deadlock_in_a_load_is_no_attempt_of_the_message(
+    projector: type[Any], way: Callable[[Meddle], Meddle], state: str, store: PostgresStore
+) -> None:
+    """T53: as in a sync; the stream waits, and is not parked."""
+    app = app_with(store, projector(way(raises(state))), "a")
+
+    app.drain()
+
+    assert [(one.state, one.attempts) for one in deliveries(app)] == [("retrying", 0)]
+
+
+@pytest.mark.parametrize("projector", PROJECTORS)
+@pytest.mark.parametrize(
+    "way", [lambda meddle: meddle, wrapped, hidden], ids=["raised", "wrapped", "hidden"]
+)
+def test_a_connection_that_is_lost_in_a_load_is_no_attempt_of_the_message(
+    projector: type[Any],
+    way: Callable[[Meddle], Meddle],
+    store: PostgresStore,
+    ends_session: Meddle,
+) -> None:
+    """T8: nor does a load that hides it begin from nothing."""
+    one = projector(way(ends_session))
+    app = app_with(store, one, "a")
+
+    app.drain()
+
+    assert [(each.state, each.attempts) for each in deliveries(app)] == [("retrying", 0)]
+    assert one.synced == []
+
+
+def test_a_stream_whose_load_met_trouble_is_handled_a_little_later(
+    store: PostgresStore, clock: Any, ends_session: Meddle
+) -> None:
+    one = Loading(once(ends_session))
+    app = app_with(store, one, "a", "b")
+
+    app.drain()
+    before = list(one.synced)
+    clock.advance(1)
+    app.drain()
+
+    assert before == ["b"]
+    assert one.synced == ["b", "a"]
+
+
+def test_an_error_of_its_own_in_a_load_is_still_the_messages_failure(
+    store: PostgresStore,
+) -> None:
+    """Such as a table that is not there: nobody's trouble but the code's."""
+    app = app_with(store, Loading(raises("42P01")), "a")
+
+    app.drain()
+
+    assert [one.state for one in deliveries(app)] == ["parked"]
