@@ -220,7 +220,7 @@ def test_every_error_of_the_kernel_has_its_code() -> None:
         errors.HandlerError("f", "no"): 3,
         errors.RegistrationError("no"): 3,
         errors.StoreUrlError("no"): 3,
-        errors.StoreUnavailableError("no"): 4,
+        errors.StatementTimeoutError("no"): 4,
         errors.SchemaError("no"): 5,
         errors.ConcurrencyError("s", 1, 2): 7,
         errors.DuplicateMessageError(uuid4(), "s", 1, "t"): 7,
@@ -243,6 +243,7 @@ def test_every_error_of_the_kernel_has_its_code() -> None:
 
     assert {type(error) for error in made} | {errors.DuplicateTypeError} == leaves
     assert {error: code_of(error) for error in made} == made
+    assert code_of(errors.StoreUnavailableError("no")) == 4
 
 
 def test_all_else_has_a_code_too() -> None:

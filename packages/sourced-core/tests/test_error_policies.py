@@ -28,6 +28,7 @@ from sourced.errors import (
     ConfigurationError,
     GroupStoppedError,
     NotFoundError,
+    StatementTimeoutError,
     StoreUnavailableError,
 )
 from sourced_testing import FakeClock
@@ -321,6 +322,143 @@ def test_store_trouble_in_a_handler_is_no_attempt_of_the_message(app_on: AppFact
 
     row = app.store.inspect.deliveries(group="Sink")[0]
     assert (row.state, row.attempts) == ("retrying", 0)
+
+
+def timeout(own: Exception | None = None) -> StatementTimeoutError:
+    """What a store makes of the user's own error, whose statement waited for too long."""
+    error = StatementTimeoutError("canceled: lock timeout")
+    error.__cause__ = own
+    return error
+
+
+def test_a_statement_of_a_handler_that_waits_too_long_is_no_attempt_ten_times_in_a_row(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """Somebody's idle transaction is nobody's failure; what never gets through is."""
+    seen: list[Failure] = []
+    sink = Sink(ErrorPolicy(retries=1, on_retry=seen.append, on_park=seen.append))
+    own = BrokenError("canceled")
+    sink.failing[1] = timeout(own)
+    app = app_on(sink)
+    app.append(Came(n=1), to="s")
+
+    def next_try() -> tuple[str, int]:
+        drained_after(app, clock, 300)
+        (row,) = app.store.inspect.deliveries(group="Sink")
+        return row.state, row.attempts
+
+    assert [next_try() for _ in range(10)] == [("retrying", 0)] * 10
+    assert seen == []
+    assert [next_try() for _ in range(2)] == [("retrying", 1), ("parked", 2)]
+    assert [failure.exception for failure in seen] == [own, own]
+
+
+def test_a_wait_that_was_too_long_can_be_seen_though_it_is_not_counted(
+    app_on: AppFactory, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Sink()
+    sink.failing[1] = timeout()
+    app = app_on(sink)
+    app.append(Came(n=1), to="s")
+
+    result = app.drain()
+
+    (row,) = app.store.inspect.deliveries(group="Sink")
+    assert result.failed == 0
+    assert json.loads(row.error or "")["text"] == "canceled: lock timeout"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "1 of 10" in caplog.text
+
+
+def test_pauses_after_waits_that_were_too_long_grow_to_a_minute(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    sink = Sink()
+    sink.failing[1] = timeout()
+    app = app_on(sink)
+    app.append(Came(n=1), to="s")
+    pauses = []
+
+    for _ in range(9):
+        drained_after(app, clock, 300)
+        (row,) = app.store.inspect.deliveries(group="Sink")
+        assert row.ready_at is not None
+        pauses.append((row.ready_at - clock.now()).total_seconds())
+
+    longest = [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert all(full / 2 <= got <= full for got, full in zip(pauses, longest, strict=True))
+
+
+def test_waits_are_counted_anew_for_the_next_message(app_on: AppFactory, clock: FakeClock) -> None:
+    """In a row means of one message."""
+    sink = Sink(ErrorPolicy(retries=0))
+    sink.failing = {1: timeout(), 2: timeout()}
+    app = app_on(sink)
+    app.append([Came(n=1), Came(n=2)], to="s")
+
+    for _ in range(10):
+        drained_after(app, clock, 300)
+    del sink.failing[1]
+    drained_after(app, clock, 300)
+
+    (row,) = app.store.inspect.deliveries(group="Sink")
+    assert (row.state, row.next_seq, row.attempts) == ("retrying", 2, 0)
+
+
+def test_another_failure_in_between_ends_the_row_of_waits(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    sink = Sink(ErrorPolicy(retries=1))
+    app = app_on(sink)
+    app.append(Came(n=1), to="s")
+
+    for error in [*[timeout()] * 10, BrokenError("no"), timeout()]:
+        sink.failing[1] = error
+        drained_after(app, clock, 300)
+
+    (row,) = app.store.inspect.deliveries(group="Sink")
+    assert (row.state, row.attempts) == ("retrying", 1)
+
+
+def test_waits_are_counted_anew_when_an_operator_lets_a_parked_stream_go_on(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    sink = Sink(ErrorPolicy(retries=0))
+    sink.failing[1] = timeout()
+    app = app_on(sink)
+    app.append(Came(n=1), to="s")
+    for _ in range(11):
+        drained_after(app, clock, 300)
+
+    parked = app.store.inspect.deliveries(group="Sink")[0].state
+    app.groups.retry("Sink", "s", reason="the table is free")
+    app.drain()
+
+    (row,) = app.store.inspect.deliveries(group="Sink")
+    assert (parked, row.state, row.attempts) == ("parked", "retrying", 0)
+
+
+def test_a_sync_that_waits_too_long_delays_no_other_stream(
+    app_on: AppFactory, clock: FakeClock
+) -> None:
+    """T19, T63: what was committed with it is committed without it."""
+
+    class Writing(Reactor, group="Writing"):
+        @on
+        def come(self, event: Came, *, connection: object) -> None:
+            if event.n == 2:
+                raise timeout()
+
+    app = app_on(Writing(), settings=Settings(errors=ErrorPolicy(retries=0)))
+    for n in range(4):
+        app.append([Came(n=n), Came(n=4)], to=f"s-{n}")
+
+    result = app.drain()
+
+    (row,) = app.store.inspect.deliveries(group="Writing")
+    assert (result.handled, row.stream_id) == (6, "s-2")
+    assert (row.state, row.attempts, row.next_seq) == ("retrying", 0, 1)
+    assert "lock timeout" in (row.error or "")
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,19 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from sourced._clock import Clock
-from sourced._committing import Committing, SyncFailedError
+from sourced._committing import Committing, raised_by
 from sourced._engine import logger
 from sourced._handling import Handling, Ready
 from sourced._held import Held
 from sourced._plan import Plan
 from sourced._settling import FollowUp, Settling, no_follow_up
 from sourced._store import Done, Keep, Then
-from sourced.errors import ClaimLostError, ConcurrencyError, StoreUnavailableError
+from sourced.errors import (
+    ClaimLostError,
+    ConcurrencyError,
+    StatementTimeoutError,
+    StoreUnavailableError,
+)
 
 __all__ = ["Alone"]
 
@@ -163,17 +168,17 @@ class Alone:
     def _refused(self, plan: Plan, error: Exception) -> _Step:
         """Tell how to go on; a stream that cannot be gone on with is let go of."""
         stream_id = plan.batch.stream_id
+        is_timeout = isinstance(error, StatementTimeoutError)  # of its own sync
         if isinstance(error, ConcurrencyError):
             return _Step.CONFLICT
         if isinstance(error, ClaimLostError):
             self._held.lost(stream_id, error)
-        elif isinstance(error, StoreUnavailableError):
+        elif isinstance(error, StoreUnavailableError) and not is_timeout:
             self._held.give_back_later(stream_id)
         elif plan.handled > 1:
             return _Step.UNCLEAR
         else:
-            raised = error.error if isinstance(error, SyncFailedError) else error
-            plan.ack_seq, plan.failure = None, (_first_seq(plan), raised)
+            plan.ack_seq, plan.failure = None, (_first_seq(plan), raised_by(error))
             self._handling.settle_unhandled(plan)
         return _Step.OVER
 

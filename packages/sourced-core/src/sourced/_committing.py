@@ -26,10 +26,11 @@ from sourced.errors import (
     ClaimLostError,
     CommitRefusedError,
     ConcurrencyError,
+    StatementTimeoutError,
     UsageError,
 )
 
-__all__ = ["Committing", "SyncFailedError", "TogetherFailedError"]
+__all__ = ["Committing", "SyncFailedError", "TogetherFailedError", "raised_by"]
 
 _OF_THE_COMMIT = (ClaimLostError, ConcurrencyError)
 
@@ -44,6 +45,14 @@ class SyncFailedError(Exception):
 
 class TogetherFailedError(SyncFailedError):
     """A sync over several streams raised; anything else that a commit raises is the store's."""
+
+
+def raised_by(error: Exception) -> BaseException:
+    """Return what a sync raised, out of what a commit and a store carried it in."""
+    raised = error.error if isinstance(error, SyncFailedError) else error
+    if isinstance(raised.__cause__, SyncFailedError):  # a store told what befell the sync
+        raised.__cause__ = raised.__cause__.error
+    return raised
 
 
 class Committing:
@@ -62,7 +71,8 @@ class Committing:
 
         Returns:
             Why nothing was written, for every stream that is to blame; empty if all was. A sync
-            over several streams that raised is a `TogetherFailedError` of each of them.
+            over several streams that raised, or whose statement waited too long, is a
+            `TogetherFailedError` of each of them.
         """
         together = sync_together(plans)
         commits = [
@@ -75,8 +85,8 @@ class Committing:
             return refused.failures
         except TogetherFailedError as error:
             return {plan.batch.stream_id: error for plan in plans}
-        except UsageError as error:  # such as: the sync ended the transaction it was given
-            if not together:
+        except (UsageError, StatementTimeoutError) as error:
+            if not together:  # then it is no sync's, such as one that ended its transaction
                 raise
             return {plan.batch.stream_id: TogetherFailedError(error) for plan in plans}
         reach("ack.after")

@@ -33,6 +33,7 @@ from sourced._running import run_now
 from sourced._settings import Settings
 from sourced._state_cache import StateCache
 from sourced._store import Claim, Pending, Store, Transaction
+from sourced._timeouts import Timeouts
 from sourced.errors import StoreUnavailableError, UsageError
 
 __all__ = ["UNREMEMBERED", "Engine", "logger"]
@@ -50,6 +51,7 @@ class Engine:
     Attributes:
         at_suspect: held by the round that handles a suspect delivery. If the process dies of it,
             the others that are in hand must not be taken for the cause, again and again.
+        timeouts: waits of handlers' own statements, in a row.
     """
 
     store: Store
@@ -58,6 +60,7 @@ class Engine:
     cache: StateCache
     runner: AsyncRunner = field(default_factory=AsyncRunner)
     at_suspect: threading.Lock = field(default_factory=threading.Lock)
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
     @contextmanager
     def stamping(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -15,9 +16,11 @@ from sourced._records import StoredMessage
 from sourced._registry import Registered
 from sourced._store import Claim, Done, Operator, Park, Release, Retry, Then
 from sourced._tally import Tally
+from sourced._timeouts import FREE
 from sourced.errors import (
     BusyError,
     NotFoundError,
+    StatementTimeoutError,
     StoreUnavailableError,
     WorkerDiedError,
 )
@@ -68,11 +71,27 @@ class Settling:
     def decide(self, failure: Failure) -> tuple[Then, FollowUp]:
         """Ask the policy; trouble of the store is no attempt of the message and asks nobody.
 
-        Nothing is counted, logged or told before the decision is carried out: it may be decided
-        again on fresh state.
+        A statement of the handler's own that waits too long is such trouble up to some number in a
+        row, see `_timeouts`. Nothing is counted, logged or told before the decision is carried out:
+        it may be decided again on fresh state.
         """
-        if isinstance(failure.exception, StoreUnavailableError):
+        error = failure.exception
+        if isinstance(error, StatementTimeoutError):
+            count = self._engine.timeouts.next_of(failure.group, failure.stream_id, failure.seq)
+            if count <= FREE:
+                return self._wait(failure, count)
+            return self._ask(replace(failure, exception=error.__cause__ or error), count)
+        if isinstance(error, StoreUnavailableError):
             return Retry(after=STORE_PAUSE, counts=False), no_follow_up
+        return self._ask(failure)
+
+    def _wait(self, failure: Failure, count: int) -> tuple[Then, FollowUp]:
+        """Leave a stream alone for a while, without an attempt; what it waited for is kept."""
+        after = self._engine.timeouts.pause(count)
+        then = Retry(after=after, counts=False, error=self._record(failure))
+        return then, partial(self._has_waited, failure, count)
+
+    def _ask(self, failure: Failure, waits: int = 0) -> tuple[Then, FollowUp]:
         if self._is_tripped:  # the group is stopped: enough of its streams are parked
             return Release(), no_follow_up
         decision = self._engine.decide(self._entry, failure)
@@ -81,7 +100,7 @@ class Settling:
             then = Retry(at=decision.at, after=decision.after, error=self._record(failure))
         elif isinstance(decision, policy.Park):
             then = Park(error=self._record(failure))
-        return then, partial(self._carried_out, failure, decision)
+        return then, partial(self._carried_out, failure, decision, waits)
 
     def park(
         self, claim: Claim, record: StoredMessage | None, error: Exception
@@ -125,8 +144,17 @@ class Settling:
 
     # --- what follows -----------------------------------------------------------------------------
 
-    def _carried_out(self, failure: Failure, decision: policy.Decision) -> None:
-        self._log(failure, decision)
+    def _has_waited(self, failure: Failure, count: int) -> None:
+        self._note_waits(failure, count)
+        self._log(failure, f"{count} of {FREE} in a row that are no attempt; waiting")
+
+    def _note_waits(self, failure: Failure, count: int) -> None:
+        self._engine.timeouts.note(failure.group, failure.stream_id, failure.seq, count)
+
+    def _carried_out(self, failure: Failure, decision: policy.Decision, waits: int = 0) -> None:
+        is_row = waits and isinstance(decision, policy.Retry)
+        self._note_waits(failure, waits if is_row else 0)
+        self._log(failure, type(decision).__name__.lower())
         match decision:
             case policy.Retry():
                 self._tally.retried += 1
@@ -170,7 +198,7 @@ class Settling:
         except (BusyError, NotFoundError):  # somebody else has claimed it and will decide
             logger.debug("skip of %s #%d left to another", failure.stream_id, failure.seq)
 
-    def _log(self, failure: Failure, decision: policy.Decision) -> None:
+    def _log(self, failure: Failure, decided: str) -> None:
         logger.warning(
             "group %s, stream %s #%d (%s), attempt %d: %s; %s",
             failure.group,
@@ -179,7 +207,7 @@ class Settling:
             failure.type,
             failure.attempt,
             policy.storable_text(safe_repr(failure.exception, 500), 500),
-            type(decision).__name__.lower(),
+            decided,
             extra={
                 "group": failure.group,
                 "stream": failure.stream_id,

@@ -412,7 +412,8 @@ class Store(Verbs, Protocol):
         Raises:
             CommitRefusedError: names every stream that fails, with its error: `ClaimLostError`,
                 `ConcurrencyError`, `DuplicateMessageError`, `PayloadError`, or what its own sync
-                raised. What `sync` raises is raised as it is.
+                raised, a `StatementTimeoutError` if a statement of its waited too long. What `sync`
+                raises is raised likewise.
         """
         ...
 

@@ -15,6 +15,7 @@ SourcedError
 │   └── StoreUrlError                  a store URL that no installed package understands
 ├── StoreError                         what the store answers
 │   ├── StoreUnavailableError          cannot be reached: try again later
+│   │   └── StatementTimeoutError      a statement of your own waited too long: see for what
 │   ├── SchemaError                    not installed, or of another version: install or migrate
 │   ├── IsolationError                 the caller's transaction has the wrong isolation level
 │   ├── ConcurrencyError               an append's expectation does not hold: load and decide again
@@ -61,6 +62,7 @@ __all__ = [
     "RegistrationError",
     "SchemaError",
     "SourcedError",
+    "StatementTimeoutError",
     "StoreError",
     "StoreUnavailableError",
     "StoreUrlError",
@@ -233,6 +235,15 @@ class StoreError(SourcedError):
 
 class StoreUnavailableError(StoreError):
     """The store cannot be reached or did not answer; trying again later may help."""
+
+
+class StatementTimeoutError(StoreUnavailableError):
+    """A statement of a handler's own, in a `sync` or `load`, waited longer than the store's limits.
+
+    Most often somebody else holds the rows it wants. The runtime tries again later: the first ten
+    times in a row are no attempt of the message, what comes after them is, with the error that the
+    handler raised (`__cause__`).
+    """
 
 
 class SchemaError(StoreError):

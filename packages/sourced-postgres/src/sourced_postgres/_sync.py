@@ -1,7 +1,8 @@
 """The caller's own code on the store's connections: syncs that write, and loads that read.
 
 A lost connection and a deadlock are trouble of the database, whatever the caller's code makes of
-them: nobody's failure, and no attempt of the message in hand.
+them: nobody's failure, and no attempt of the message in hand. A statement that took too long is
+told as that, for whoever counts how often.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from sourced.errors import UsageError
 from sourced_postgres._connections import Connection
 from sourced_postgres._liveness import READ_ONLY, ending_of, with_causes
-from sourced_postgres._translate import TRY_AGAIN, CallersError
+from sourced_postgres._translate import TOO_LONG, TRY_AGAIN, CallersError, timed_out
 
 __all__ = ["callers_code", "run_sync"]
 
@@ -45,7 +46,9 @@ def callers_code(connection: Connection) -> Iterator[None]:
     Code that hides the end of its connection does not go on as if all were well.
 
     Raises:
-        CallersError: carries what the code raised, or that it stood still for too long.
+        CallersError: carries what the code raised; or that it stood still for too long, or, as a
+            `StatementTimeoutError` with what it raised as cause, that a statement of its took too
+            long.
         psycopg.Error: trouble of the database.
     """
     try:
@@ -69,11 +72,19 @@ def _trouble_in(connection: Connection, error: BaseException) -> Exception | Non
                     "transaction: let it only write, or raise transaction_limit"
                 )
             )
-        if one.sqlstate in TRY_AGAIN or one.sqlstate == READ_ONLY:
+        if one.sqlstate in {*TRY_AGAIN, READ_ONLY}:
             return type(one)(str(one))
+        if one.sqlstate in TOO_LONG:
+            return _too_long(one, error)
     if connection.broken:
         return psycopg.OperationalError(f"the connection was lost while it was in use ({error})")
     return None
+
+
+def _too_long(statement: psycopg.Error, error: BaseException) -> CallersError:
+    carried = timed_out(statement)
+    carried.__cause__ = error
+    return CallersError(carried)
 
 
 def _problem_with(connection: Connection) -> str:

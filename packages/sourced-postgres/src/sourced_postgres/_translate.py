@@ -25,6 +25,7 @@ from sourced.errors import (
     RegistrationError,
     SchemaError,
     SourcedError,
+    StatementTimeoutError,
     StoreError,
     StoreUnavailableError,
     StreamParkedError,
@@ -33,7 +34,16 @@ from sourced.errors import (
 )
 from sourced_postgres._liveness import READ_ONLY
 
-__all__ = ["TRY_AGAIN", "CallersError", "Refusal", "detail_of", "translate", "translated"]
+__all__ = [
+    "TOO_LONG",
+    "TRY_AGAIN",
+    "CallersError",
+    "Refusal",
+    "detail_of",
+    "timed_out",
+    "translate",
+    "translated",
+]
 
 CONCURRENCY: Final = "SR001"
 REFUSED: Final = "SR002"
@@ -49,6 +59,9 @@ TRY_AGAIN: Final = {"40P01", "40001"}
 
 _LIMIT_EXCEEDED: Final = "54"
 """Errors of this class look like the server's trouble to the driver, but will come again."""
+
+TOO_LONG: Final = {"55P03", "57014"}
+"""A lock was waited for, or a statement ran, for longer than the connection's limit."""
 
 _UNIQUE_VIOLATION: Final = "23505"
 _ID_KEYS: Final = {"messages_id_key", "schedule_message_id_key"}
@@ -112,6 +125,18 @@ def translate(error: psycopg.Error, name: str) -> Exception:
     return _unavailable(state, error, name)
 
 
+def timed_out(error: psycopg.Error) -> StatementTimeoutError:
+    """Return what is said of a statement of the caller's own that took too long."""
+    return StatementTimeoutError(
+        f"a statement of a sync or load took too long ({_text_of(error)}): see in pg_stat_activity "
+        "whose transaction holds the rows, or raise lock_timeout or statement_timeout"
+    )
+
+
+def _text_of(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error).strip().partition("\n")[0]
+
+
 def _refused(state: str, error: psycopg.Error) -> Exception:
     detail = detail_of(error)
     if state == CONCURRENCY:
@@ -163,7 +188,7 @@ def _obstacle(detail: dict[str, Any]) -> SourcedError:
 
 
 def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
-    text = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    text = _text_of(error)
     if state == "42501":
         return StoreError(
             f"the role may not do this in {name} ({text}): install with role=… grants what "

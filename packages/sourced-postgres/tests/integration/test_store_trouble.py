@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
+from pg_cluster import Cluster
+from psycopg import sql
 
-from sourced import App, Batch, ErrorPolicy, Event, StateStoredProjector, event
+from sourced import App, Batch, ErrorPolicy, Event, Failure, StateStoredProjector, Unit, event
 from sourced._inspect import DeliveryStatus
+from sourced.errors import StatementTimeoutError
 from sourced_postgres import PostgresStore
+from sourced_testing import FakeClock
 
-Meddle = Callable[[psycopg.Connection], None]
+Meddle = Callable[[psycopg.Connection], object]
 """What a handler does with the store's own connection."""
 
 
@@ -172,7 +178,7 @@ def test_a_connection_that_is_lost_in_a_load_is_no_attempt_of_the_message(
 
 
 def test_a_stream_whose_load_met_trouble_is_handled_a_little_later(
-    store: PostgresStore, clock: Any, ends_session: Meddle
+    store: PostgresStore, clock: FakeClock, ends_session: Meddle
 ) -> None:
     one = Loading(once(ends_session))
     app = app_with(store, one, "a", "b")
@@ -195,3 +201,131 @@ def test_an_error_of_its_own_in_a_load_is_still_the_messages_failure(
     app.drain()
 
     assert [one.state for one in deliveries(app)] == ["parked"]
+
+
+# --- waits that are too long ----------------------------------------------------------------------
+
+
+class Syncing(StateStoredProjector[dict[str, int]], group="G"):
+    """Writes one stream's rows by itself."""
+
+    def __init__(self, meddle: Meddle) -> None:
+        self.meddle = meddle
+        self.synced: list[str] = []
+
+    def initial_state(self, stream_id: str) -> dict[str, int]:
+        return {}
+
+    def load(self, stream_id: str, connection: psycopg.Connection) -> dict[str, int] | None:
+        return None
+
+    @event
+    def came(self, state: dict[str, int], event: Came) -> None:
+        pass
+
+    def sync(self, state: dict[str, int], batch: Batch) -> None:
+        if batch.stream_id == "a":
+            self.meddle(batch.connection)
+        self.synced.append(batch.stream_id)
+
+
+class SyncingMany(LoadingMany, group="G"):
+    """Writes the rows of many streams at once."""
+
+    def load_many(
+        self, stream_ids: Sequence[str], connection: psycopg.Connection
+    ) -> Mapping[str, dict[str, int]]:
+        return {}
+
+    def sync_many(self, states: Sequence[dict[str, int]], batches: Sequence[Batch]) -> None:
+        if any(batch.stream_id == "a" for batch in batches):
+            self.meddle(batches[0].connection)
+        self.synced += [batch.stream_id for batch in batches]
+
+
+WAITING = [Syncing, SyncingMany, Loading, LoadingMany]
+
+
+@pytest.fixture
+def impatient(
+    opened: Callable[..., PostgresStore], url: str, clock: FakeClock
+) -> Callable[..., PostgresStore]:
+    """Open a store that waits for very little."""
+    return partial(opened, url, clock=clock)
+
+
+@pytest.fixture
+def held(schema: str, cluster: Cluster) -> Iterator[tuple[psycopg.Connection, Meddle]]:
+    """Somebody's idle transaction that holds a row, and a handler that wants it."""
+    name = sql.Identifier(f"own_{schema}")
+    with cluster.connect() as holder:
+        holder.execute(sql.SQL("CREATE TABLE {} AS SELECT 0 AS number").format(name))
+        update = sql.SQL("UPDATE {} SET number = number + 1").format(name)
+        holder.execute("BEGIN")
+        holder.execute(update)
+        yield holder, lambda connection: connection.execute(update)
+        holder.rollback()
+        holder.execute(sql.SQL("DROP TABLE {}").format(name))
+
+
+@pytest.mark.parametrize("projector", WAITING)
+@pytest.mark.parametrize("limit", ["lock_timeout", "statement_timeout"])
+def test_a_row_behind_somebodys_idle_transaction_costs_no_attempt_and_no_other_stream(
+    projector: type[Any],
+    limit: str,
+    impatient: Callable[..., PostgresStore],
+    clock: FakeClock,
+    held: tuple[psycopg.Connection, Meddle],
+) -> None:
+    """T19: and when the row is free the stream goes on."""
+    holder, wants = held
+    one = projector(wants)
+    app = app_with(impatient(**{limit: timedelta(seconds=0.1)}), one, "a")
+    if projector in (Syncing, SyncingMany):
+        app.append(Came(), to="b")
+
+    app.drain()
+    states = [(each.stream_id, each.state, each.attempts) for each in deliveries(app)]
+    error = deliveries(app)[0].error or ""
+    holder.rollback()
+    clock.advance(1)
+    app.drain()
+
+    assert states == [("a", "retrying", 0)]
+    assert "StatementTimeoutError" in error
+    assert limit.replace("_", " ") in error
+    assert deliveries(app) == ()
+
+
+@pytest.mark.parametrize("projector", WAITING)
+def test_a_statement_that_waits_too_long_each_time_is_counted_in_the_end(
+    projector: type[Any], store: PostgresStore, clock: FakeClock
+) -> None:
+    """After ten in a row, with the error that the server gave."""
+    seen: list[Failure] = []
+    one = projector(raises("55P03"))
+    app = App(store, errors=ErrorPolicy(retries=0, on_park=seen.append)).register(one)
+    app.append([Came(), Came()], to="a")
+
+    for _ in range(10):
+        app.drain()
+        clock.advance(60)
+    before = [(each.state, each.attempts) for each in deliveries(app)]
+    app.drain()
+
+    assert before == [("ready", 0)]
+    assert [each.state for each in deliveries(app)] == ["parked"]
+    assert [type(failure.exception) for failure in seen] == [psycopg.errors.LockNotAvailable]
+
+
+def test_a_handling_now_whose_sync_waits_too_long_says_so(
+    impatient: Callable[..., PostgresStore], held: tuple[psycopg.Connection, Meddle]
+) -> None:
+    _, wants = held
+    store = impatient(lock_timeout=timedelta(seconds=0.1))
+    app = app_with(store, Syncing(wants))
+
+    with pytest.raises(StatementTimeoutError, match="lock timeout") as refused:
+        Unit(app, "G").handle(Came(), to="a")
+
+    assert isinstance(refused.value.__cause__, psycopg.errors.LockNotAvailable)

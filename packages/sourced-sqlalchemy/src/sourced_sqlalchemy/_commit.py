@@ -29,7 +29,7 @@ from sourced_sqlalchemy._schedule import insert_scheduled
 from sourced_sqlalchemy._scope import Scope
 from sourced_sqlalchemy._settle import Delivery, settle
 from sourced_sqlalchemy._tables import Tables
-from sourced_sqlalchemy._translate import CallersError
+from sourced_sqlalchemy._translate import CallersError, callers_code
 
 __all__ = ["check_held", "commit", "decided", "run_sync", "save_snapshots"]
 
@@ -125,10 +125,12 @@ def run_sync(scope: Scope, sync: Sync) -> None:
     """Let the caller write rows of its own in this transaction.
 
     Raises:
-        CallersError: carries what it raised, or that it ended the transaction.
+        CallersError: carries what it raised, that it waited too long for a lock, or that it ended
+            the transaction.
     """
     try:
-        sync(scope.connection)
+        with callers_code():
+            sync(scope.connection)
     except Exception as error:
         raise CallersError(error) from error
     if _is_over(scope):

@@ -62,7 +62,7 @@ from sourced_sqlalchemy._inspect import SQLAlchemyInspect
 from sourced_sqlalchemy._options import BUSY_TIMEOUT, Options, options_of
 from sourced_sqlalchemy._scope import Scope
 from sourced_sqlalchemy._tables import DEFAULT_PREFIX, Tables, tables_of
-from sourced_sqlalchemy._translate import translated
+from sourced_sqlalchemy._translate import callers_code, translated
 from sourced_sqlalchemy._verbs import Verbs
 
 __all__ = ["SQLAlchemyStore", "open_store"]
@@ -426,8 +426,12 @@ class SQLAlchemyStore(Verbs):
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Give a SQLAlchemy connection that sees one snapshot and cannot write."""
-        with self._entered(self._database.reading()) as connection:
+        """Give a SQLAlchemy connection that sees one snapshot and cannot write.
+
+        Raises:
+            StatementTimeoutError: a statement in the block found a database locked for too long.
+        """
+        with self._entered(self._database.reading()) as connection, callers_code():
             yield connection
 
     @contextmanager

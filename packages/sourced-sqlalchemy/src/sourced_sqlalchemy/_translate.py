@@ -9,10 +9,15 @@ from typing import NoReturn
 
 from sqlalchemy.exc import DBAPIError
 
-from sourced.errors import SchemaError, StoreError, StoreUnavailableError
+from sourced.errors import (
+    SchemaError,
+    StatementTimeoutError,
+    StoreError,
+    StoreUnavailableError,
+)
 from sourced_sqlalchemy._options import Options
 
-__all__ = ["CallersError", "is_busy", "translate", "translated"]
+__all__ = ["CallersError", "callers_code", "is_busy", "translate", "translated"]
 
 
 class CallersError(Exception):
@@ -45,6 +50,36 @@ def translated(options: Options) -> Iterator[None]:
         raise translate(error.orig, options) from error
     except sqlite3.Error as error:
         raise translate(error, options) from error
+
+
+@contextmanager
+def callers_code() -> Iterator[None]:
+    """Tell what the caller's own code, a sync or a load, raises inside from a wait for a lock.
+
+    Raises:
+        StatementTimeoutError: a database stayed locked for too long; the cause is what was raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        for one in _with_causes(error):
+            if isinstance(one, sqlite3.Error) and is_busy(one):
+                raise StatementTimeoutError(
+                    f"a statement of a sync or load took too long ({one}): end the program that "
+                    "holds that database locked, or wait for it longer"
+                ) from error
+        raise
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [cause for cause in (one.__context__, one.__cause__) if cause is not None]
 
 
 def is_busy(error: sqlite3.Error) -> bool:
