@@ -116,7 +116,7 @@ class Chain:
             handled={key: frozenset(ids) for key, ids in self._handled.items()},
             expect=dict[str, Expectation](self._expect),
             schedule=tuple(later for plan in self._plans for later in plan.schedule),
-            sync=self._sync,
+            sync=self._sync if self._has_syncs() else None,
             snapshots=tuple(self._snapshots()),
         )
 
@@ -195,6 +195,10 @@ class Chain:
         return known
 
     # --- what is written --------------------------------------------------------------------------
+
+    def _has_syncs(self) -> bool:
+        """Whether there are rows to write: a store may write what has none in one round trip."""
+        return any(plan.syncs or plan.together for plan in self._plans)
 
     def _sync(self, connection: Any) -> None:
         settle = self._engine.runner.settle
