@@ -35,15 +35,9 @@ ATTEMPTS: Final = 5
 
 
 def begin(connection: Connection, limit: timedelta, *first: Statement) -> None:
-    """Begin, set how long the transaction may stand still, and run statements: one round trip.
-
-    As one simple query: behind a pipeline the driver asks the server to flush, and a server that
-    was sent anything more than the end of a command does not count for how long it idles.
-    """
-    statements = [b"BEGIN ISOLATION LEVEL READ COMMITTED", _LIMIT, *(each[0] for each in first)]
-    arguments = [str(milliseconds(limit)), *(value for each in first for value in each[1])]
-    with psycopg.ClientCursor(connection) as cursor:
-        cursor.execute(b"; ".join(statements), arguments)
+    """Begin, set how long the transaction may stand still, and run statements: one round trip."""
+    wait = _LIMIT, [str(milliseconds(limit))]
+    _together(connection, (b"BEGIN ISOLATION LEVEL READ COMMITTED", []), wait, *first)
 
 
 def finish(connection: Connection, last: Statement, *, halt: str) -> Row:
@@ -53,12 +47,26 @@ def finish(connection: Connection, last: Statement, *, halt: str) -> Row:
         reach(halt)
         connection.execute("COMMIT")
     else:
-        with connection.pipeline():
-            cursor = connection.execute(*last)
-            connection.execute("COMMIT")
-        row = cursor.fetchone()
+        row = _together(connection, last, (b"COMMIT", []))
     assert row is not None
     return row
+
+
+def _together(connection: Connection, *statements: Statement) -> Row | None:
+    """Run statements in one round trip, up to the first that fails; return the first's first row.
+
+    As one simple query, not as a pipeline of the driver's. What a process sends of it before it
+    freezes is not yet a command, so the server goes on to count how long the transaction stands
+    still; of a pipeline it might be one, or more than the end of one, and then it does not count.
+    And what follows a statement that failed is skipped without a word: a pipeline has an error for
+    each, which the driver logs as one that it ignores.
+    """
+    with psycopg.ClientCursor(connection) as cursor:
+        cursor.execute(
+            b"; ".join(statement for statement, _ in statements),
+            [value for _, values in statements for value in values],
+        )
+        return cursor.fetchone() if cursor.description else None
 
 
 @contextmanager
