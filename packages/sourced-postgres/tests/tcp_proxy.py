@@ -39,6 +39,7 @@ class Link:
         self._flows = threading.Event()
         self._flows.set()
         self._asked = False
+        self._left: int | None = None
         self.last_request = b""
 
     def start(self) -> None:
@@ -53,6 +54,10 @@ class Link:
     def resume(self) -> None:
         """Pass on what has come meanwhile, and what comes."""
         self._flows.set()
+
+    def break_off_after(self, count: int) -> None:
+        """Pass only so many bytes more on to the server, as if the client froze while it sends."""
+        self._left = count
 
     def cut(self) -> None:
         """End both connections at once; what was not passed on is lost."""
@@ -75,6 +80,8 @@ class Link:
                 self._flows.wait()
                 self.last_request = piece if not self._asked else self.last_request + piece
                 self._asked = True
+                if self._left is not None:
+                    piece, self._left = piece[: self._left], max(0, self._left - len(piece))
                 self._server.sendall(piece)
 
     def _to_client(self) -> None:

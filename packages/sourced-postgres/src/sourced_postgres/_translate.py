@@ -208,6 +208,11 @@ def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
         return StoreError(
             f"{name} refused what is beyond a limit of PostgreSQL's: {text} ({state})"
         )
+    if state == "25P03":
+        return StoreUnavailableError(
+            f"{name} ended a transaction that stood still ({text}): try again, and see that this "
+            "process is neither frozen nor starved"
+        )
     if state in {"55P03", *TRY_AGAIN}:
         return StoreUnavailableError(
             f"another transaction stood in the way in {name} ({text}): try again, or end it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 from psycopg import sql
+from tcp_proxy import Proxy
 
 from sourced._store import StreamCommit, UnitOfWork
 from sourced.errors import CommitRefusedError, StoreUnavailableError, UsageError
@@ -51,32 +53,49 @@ def counters(observer: psycopg.Connection, schema: str) -> Iterator[Counters]:
     counters.drop()
 
 
-Write = Callable[[PostgresStore, Given, str, Callable[[psycopg.Connection], None]], object]
+Write = Callable[..., object]
+
+LARGER_THAN_A_CALL = 100_000
+"""Bytes: more than the words of a verb's call, and than the driver keeps before it sends."""
 
 
 def commit(
-    store: PostgresStore, given: Given, stream: str, sync: Callable[[psycopg.Connection], None]
+    store: PostgresStore,
+    given: Given,
+    stream: str,
+    sync: Callable[[psycopg.Connection], None],
+    payload: str = "{}",
 ) -> object:
     """Commit a stream whose own sync writes."""
     claim = given.claimed(stream_id=stream)
-    part = StreamCommit(claim=claim, ack_seq=1, append=(message(f"out-{stream}"),), sync=sync)
+    part = StreamCommit(
+        claim=claim, ack_seq=1, append=(message(f"out-{stream}", payload=payload),), sync=sync
+    )
     return store.commit(claim.worker, [part])
 
 
 def commit_together(
-    store: PostgresStore, given: Given, stream: str, sync: Callable[[psycopg.Connection], None]
+    store: PostgresStore,
+    given: Given,
+    stream: str,
+    sync: Callable[[psycopg.Connection], None],
+    payload: str = "{}",
 ) -> object:
     """Commit a stream, with a sync for the whole batch."""
     claim = given.claimed(stream_id=stream)
-    part = StreamCommit(claim=claim, ack_seq=1, append=(message(f"out-{stream}"),))
+    part = StreamCommit(claim=claim, ack_seq=1, append=(message(f"out-{stream}", payload=payload),))
     return store.commit(claim.worker, [part], sync=sync)
 
 
 def handle_now(
-    store: PostgresStore, given: Given, stream: str, sync: Callable[[psycopg.Connection], None]
+    store: PostgresStore,
+    given: Given,
+    stream: str,
+    sync: Callable[[psycopg.Connection], None],
+    payload: str = "{}",
 ) -> object:
     """Write a chain that was handled here."""
-    work = UnitOfWork(messages=(message(f"out-{stream}"),), handled={}, sync=sync)
+    work = UnitOfWork(messages=(message(f"out-{stream}", payload=payload),), handled={}, sync=sync)
     return store.handle_now(work)
 
 
@@ -216,6 +235,40 @@ def test_a_sync_that_stands_still_for_longer_than_the_limit_is_ended_and_named(
     assert isinstance(error, UsageError)
     assert "transaction_limit" in str(error)
     assert counters.all() == {"x": 0, "y": 0}
+    assert given.stream("out-a") == []
+
+
+@pytest.mark.parametrize("write", WAYS)
+def test_a_process_that_freezes_while_it_sends_its_commit_holds_rows_up_to_the_limit(
+    write: Write,
+    given: Given,
+    opened: Callable[..., PostgresStore],
+    proxied_url: str,
+    proxy: Proxy,
+    clock: FakeClock,
+    counters: Counters,
+    observer: psycopg.Connection,
+) -> None:
+    """T66, I12: half a commit is none, and the server goes on to count."""
+    frozen = opened(
+        proxied_url, clock=clock, transaction_limit=timedelta(seconds=0.5), prepare=False
+    )
+    observer.execute("SET lock_timeout = '10s'")
+    find = "SELECT client_port FROM pg_stat_activity WHERE pid = %s"
+
+    def sync(connection: psycopg.Connection) -> None:
+        counters.add_one(connection, "x")
+        (port,) = observer.execute(find, [connection.info.backend_pid]).fetchone() or (0,)
+        proxy.link_from(port).break_off_after(LARGER_THAN_A_CALL)
+
+    payload = json.dumps({"text": "x" * 4 * LARGER_THAN_A_CALL})
+    running = Running(lambda: write(frozen, given, "a", sync, payload))
+    running.start()
+    ended = running.outcome().error
+    counters.add_one(observer, "x")
+
+    assert isinstance(ended, StoreUnavailableError)
+    assert counters.all() == {"x": 1, "y": 0}
     assert given.stream("out-a") == []
 
 
