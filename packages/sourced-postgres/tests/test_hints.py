@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -63,6 +64,26 @@ def test_a_store_passes_over_its_own_notifications(
     assert other.wait(10)
     assert heard == [frozenset({"G"})] * 2
     end()
+
+
+def test_a_transaction_that_is_rolled_back_gives_no_hint(writer: PostgresStore) -> None:
+    """Nobody looks for work that is not there."""
+    writer.register("G", ["added"])
+    heard: list[frozenset[str]] = []
+    writer.subscribe(heard.append)
+
+    def append_and_roll_back() -> None:
+        with writer.transaction() as transaction:
+            transaction.append([message("a")])
+            raise psycopg.Rollback
+
+    append_and_roll_back()
+    before = list(heard)
+    with writer.transaction() as transaction:
+        transaction.append([message("a")])
+
+    assert before == []
+    assert heard == [{"G"}]
 
 
 def test_the_payload_is_bounded_whatever_the_number_of_groups(

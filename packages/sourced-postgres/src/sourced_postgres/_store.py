@@ -735,8 +735,9 @@ class PostgresStore(Verbs):
         ):
             try:
                 yield transaction
-            except psycopg.Rollback:
-                raise  # is the driver's way to end a transaction without an error
+            except psycopg.Rollback:  # the driver's way to end a transaction without an error
+                transaction.stirred.clear()
+                raise
             except Exception as error:
                 raise CallersError(error) from error
         self._low_water.forget(transaction.stirred)
