@@ -113,8 +113,8 @@ class Committing:
         try:
             committed = self._engine.store.commit_locked(self._held[stream_id], commit_of)
         except CommitRefusedError as refused:
-            return (decided[0] if decided else None), refused.failures[stream_id]
-        (plan,) = decided
+            return (decided[-1] if decided else None), refused.failures[stream_id]
+        plan = decided[-1]
         if committed is not None:
             reach("ack.after")
             self._committed(plan, committed, no_follow_up)

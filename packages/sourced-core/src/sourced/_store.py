@@ -427,6 +427,7 @@ class Store(Verbs, Protocol):
         transaction: lock the stream, check the claim, call `decide` in the caller's thread, then go
         on as `commit` does. `decide` reads by the verbs it is given and writes nothing by itself;
         while it runs, appends to this stream wait (in some stores, all writers do), so it is short.
+        It may be called again where the transaction is repeated; the last call counts.
 
         Returns:
             What the commit did; None, with nothing written, if `decide` returned None.

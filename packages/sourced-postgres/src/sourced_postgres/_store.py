@@ -503,28 +503,36 @@ class PostgresStore(Verbs):
         """See `sourced._store.Store`.
 
         The one commit that holds a lock of ours across round trips, for at most the transaction
-        limit if its process is frozen meanwhile (T66).
+        limit if its process is frozen meanwhile (T66). If a sync falls victim to a deadlock, it is
+        decided again.
         """
         streams = [StreamCommit(claim=claim)]
-        names = text_array([claim.stream_id])
-        lock = call(self._schema, "lock_streams", 2), [names, plain_array([0])]
+
         try:
-            with (
-                translated(self._name),
-                self._writing(is_open=False) as connection,
-                undone(connection),
-            ):
-                begin(connection, self._limit, lock, self._check(claim.worker, streams))
-                reach("commit.locked")
-                decided = self._decided(connection, claim, decide)
-                if decided is None:
-                    connection.rollback()
-                    return None
-                streams = [decided]
-                row = self._finished(connection, claim.worker, streams, None)
+            with translated(self._name):
+                row = repeated(lambda: self._commit_locked(claim, decide, streams))
         except Refusal as refusal:
             raise self._refused(refusal, streams) from refusal
-        return self._committed_of(streams, row)
+        return None if row is None else self._committed_of(streams, row)
+
+    def _commit_locked(
+        self,
+        claim: Claim,
+        decide: Callable[[Transaction], StreamCommit | None],
+        streams: list[StreamCommit],
+    ) -> Row | None:
+        """Lock, decide, commit; what was decided takes the place of what is in `streams`."""
+        names = text_array([claim.stream_id])
+        lock = call(self._schema, "lock_streams", 2), [names, plain_array([0])]
+        with self._writing(is_open=False) as connection, undone(connection):
+            begin(connection, self._limit, lock, self._check(claim.worker, streams))
+            reach("commit.locked")
+            decided = self._decided(connection, claim, decide)
+            if decided is None:
+                connection.rollback()
+                return None
+            streams[:] = [decided]
+            return self._finished(connection, claim.worker, streams, None)
 
     def _decided(
         self,

@@ -13,9 +13,22 @@ import pytest
 from pg_cluster import Cluster
 from psycopg import sql
 
-from sourced import App, Batch, ErrorPolicy, Event, Failure, StateStoredProjector, Unit, event
+from sourced import (
+    Actor,
+    App,
+    Batch,
+    Command,
+    ErrorPolicy,
+    Event,
+    Failure,
+    StateStoredProjector,
+    Unit,
+    command,
+    event,
+)
+from sourced._faults import injected
 from sourced._inspect import DeliveryStatus
-from sourced.errors import StatementTimeoutError
+from sourced.errors import StatementTimeoutError, StoreUnavailableError
 from sourced_postgres import PostgresStore
 from sourced_testing import FakeClock
 
@@ -329,3 +342,77 @@ def test_a_handling_now_whose_sync_waits_too_long_says_so(
         Unit(app, "G").handle(Came(), to="a")
 
     assert isinstance(refused.value.__cause__, psycopg.errors.LockNotAvailable)
+
+
+# --- under a stream's lock ------------------------------------------------------------------------
+
+
+class Do(Command, type="trouble.do"):
+    pass
+
+
+class Done(Event, type="trouble.done"):
+    pass
+
+
+class Doing(Actor[int], group="G"):
+    """Decides, and writes rows of its own: under the stream's lock as it is told to."""
+
+    def __init__(self, meddle: Meddle) -> None:
+        self.meddle = meddle
+        self.is_locked = False
+
+    @command
+    def do(self, state: int, cmd: Do) -> Iterator[Done]:
+        yield Done()
+
+    @event
+    def done(self, state: int, event: Done) -> None:
+        pass
+
+    def sync(self, state: int, batch: Batch) -> None:
+        if self.is_locked:
+            self.meddle(batch.connection)
+
+
+def drained_under_the_lock(app: App, doing: Doing) -> None:
+    """Drain while somebody else appends before each commit, until the stream is locked."""
+
+    def interfere(point: str) -> None:
+        doing.is_locked = doing.is_locked or point == "commit.locked"
+        if point == "handle.after_before_commit":
+            app.append(Done(), to="a")
+
+    with injected(interfere):
+        app.drain()
+
+
+def test_a_deadlock_under_a_streams_lock_is_tried_again(store: PostgresStore) -> None:
+    """T53: as without it; what is decided again counts once."""
+    doing = Doing(once(raises("40P01")))
+    app = App(store, errors=ErrorPolicy(retries=0)).register(doing)
+    app.dispatch(Do(), to="a")
+
+    drained_under_the_lock(app, doing)
+
+    assert deliveries(app) == ()
+    assert [type(one) for one in app.read_stream("a")].count(Done) == 10 + 1
+
+
+@pytest.mark.parametrize("meddle", ["40P01", "session"])
+def test_trouble_under_a_streams_lock_gives_the_stream_back_uncounted(
+    meddle: str, store: PostgresStore, ends_session: Meddle
+) -> None:
+    """T8: and it is handled when the trouble is over."""
+    doing = Doing(ends_session if meddle == "session" else raises(meddle))
+    app = App(store, errors=ErrorPolicy(retries=0)).register(doing)
+    app.dispatch(Do(), to="a")
+
+    with pytest.raises(StoreUnavailableError):
+        drained_under_the_lock(app, doing)
+    given_back = [(one.state, one.attempts) for one in deliveries(app)]
+    doing.meddle = lambda connection: None
+    app.drain()
+
+    assert given_back == [("ready", 0)]
+    assert deliveries(app) == ()

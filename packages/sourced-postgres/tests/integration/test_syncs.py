@@ -87,6 +87,20 @@ def commit_together(
     return store.commit(claim.worker, [part], sync=sync)
 
 
+def commit_locked(
+    store: PostgresStore,
+    given: Given,
+    stream: str,
+    sync: Callable[[psycopg.Connection], None],
+    payload: str = "{}",
+) -> object:
+    """Commit what is decided under a stream's lock: to that stream alone."""
+    claim = given.claimed(stream_id=stream)
+    output = message(stream, "decided", payload=payload)
+    part = StreamCommit(claim=claim, ack_seq=1, append=(output,), sync=sync)
+    return store.commit_locked(claim, lambda _: part)
+
+
 def handle_now(
     store: PostgresStore,
     given: Given,
@@ -99,7 +113,12 @@ def handle_now(
     return store.handle_now(work)
 
 
-WAYS = [commit, commit_together, handle_now]
+WAYS = [commit, commit_together, commit_locked, handle_now]
+
+
+def outputs(given: Given, stream: str) -> list[str]:
+    """Return the types of what was written for a stream, by whichever way."""
+    return [one.type for one in [*given.stream(stream)[1:], *given.stream(f"out-{stream}")]]
 
 
 @pytest.fixture
@@ -141,7 +160,7 @@ def test_a_deadlock_among_the_users_rows_is_tried_again_and_each_sync_counts_onc
     assert [one.error for one in ended] == [None, None]
     assert len(runs) >= 3  # the one that is picked may meet the other once more
     assert counters.all() == {"x": 2, "y": 2}
-    assert [len(given.stream(name)) for name in ("out-a", "out-b")] == [1, 1]
+    assert [len(outputs(given, stream)) for stream in ("a", "b")] == [1, 1]
     await_deadlocks(observer, before + 1)
 
 
@@ -177,7 +196,7 @@ def test_a_deadlock_that_comes_back_each_time_is_given_up_as_trouble_of_the_stor
 
     assert isinstance(error, StoreUnavailableError)
     assert counters.all() == {"x": 0, "y": 0}
-    assert given.stream("out-a") == []
+    assert outputs(given, "a") == []
 
 
 @pytest.mark.parametrize("write", WAYS)
@@ -202,7 +221,7 @@ def test_a_session_that_is_ended_while_a_sync_runs_is_no_failure_of_the_sync(
 
     assert isinstance(error, StoreUnavailableError)
     assert counters.all() == {"x": 0, "y": 0}
-    assert given.stream("out-a") == []
+    assert outputs(given, "a") == []
 
 
 @pytest.mark.parametrize("write", [commit, commit_together])
@@ -235,7 +254,7 @@ def test_a_sync_that_stands_still_for_longer_than_the_limit_is_ended_and_named(
     assert isinstance(error, UsageError)
     assert "transaction_limit" in str(error)
     assert counters.all() == {"x": 0, "y": 0}
-    assert given.stream("out-a") == []
+    assert outputs(given, "a") == []
 
 
 @pytest.mark.parametrize("write", WAYS)
@@ -269,7 +288,7 @@ def test_a_process_that_freezes_while_it_sends_its_commit_holds_rows_up_to_the_l
 
     assert isinstance(ended, StoreUnavailableError)
     assert counters.all() == {"x": 1, "y": 0}
-    assert given.stream("out-a") == []
+    assert outputs(given, "a") == []
 
 
 def await_end_of(observer: psycopg.Connection, pid: int) -> None:
