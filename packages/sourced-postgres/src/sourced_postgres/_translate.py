@@ -187,35 +187,33 @@ def _obstacle(detail: dict[str, Any]) -> SourcedError:
     return BusyError(group, stream_id, reason, datetime.fromisoformat(until).replace(tzinfo=UTC))
 
 
+_RESPITE: Final = {
+    "57014": "did not answer in time ({text}): raise statement_timeout, or see what the server is "
+    "busy with",
+    "25P03": "ended a transaction that stood still ({text}): try again, and see that this process "
+    "is neither frozen nor starved",
+    READ_ONLY: "takes no writes ({text}): it may be a standby by now; try again, and where the URL "
+    "names several hosts add target_session_attrs=read-write",
+    **dict.fromkeys(
+        ["55P03", *TRY_AGAIN],
+        "has another transaction in the way ({text}): try again, or end it",
+    ),
+}
+"""What the same may be tried again after, by SQLSTATE."""
+
+
 def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
     text = _text_of(error)
+    if state in _RESPITE:
+        return StoreUnavailableError(f"{name} {_RESPITE[state].format(text=text)}")
     if state == "42501":
         return StoreError(
             f"the role may not do this in {name} ({text}): install with role=… grants what "
             "workers need"
         )
-    if state == "57014":
-        return StoreUnavailableError(
-            f"{name} did not answer in time ({text}): raise statement_timeout, or see what the "
-            "server is busy with"
-        )
-    if state == READ_ONLY:
-        return StoreUnavailableError(
-            f"{name} takes no writes ({text}): it may be a standby by now; try again, and where "
-            "the URL names several hosts add target_session_attrs=read-write"
-        )
     if state.startswith(_LIMIT_EXCEEDED):
         return StoreError(
             f"{name} refused what is beyond a limit of PostgreSQL's: {text} ({state})"
-        )
-    if state == "25P03":
-        return StoreUnavailableError(
-            f"{name} ended a transaction that stood still ({text}): try again, and see that this "
-            "process is neither frozen nor starved"
-        )
-    if state in {"55P03", *TRY_AGAIN}:
-        return StoreUnavailableError(
-            f"another transaction stood in the way in {name} ({text}): try again, or end it"
         )
     if "unsupported startup parameter" in text:
         return StoreUnavailableError(

@@ -63,12 +63,8 @@ class Verbs:
     ) -> Appended:
         """See `sourced._store.Verbs`."""
         check_sizes(messages, self._options.max_message_bytes)
+        verb, arguments = _append_call(messages, expect or {})
         try:
-            if len(messages) == 1 and not expect:
-                verb, arguments = "append_one", message_fields(messages[0])
-            else:
-                verb = "append"
-                arguments = [*message_arrays(messages), expectations([(1, expect or {})])]
             row = self._call(verb, arguments, WRITTEN, halt="append.before_commit")
         except Refusal as refusal:
             raise self._repeat_among(messages) from refusal
@@ -183,6 +179,15 @@ class Verbs:
         return StoreUnavailableError(
             f"somebody else was writing a message of the same id to {self._name}; try again"
         )
+
+
+def _append_call(
+    messages: Sequence[NewMessage], expect: Mapping[str, Expectation]
+) -> tuple[str, Sequence[str | None]]:
+    """Return the function that appends, and what it takes: most appends are of one message."""
+    if len(messages) == 1 and not expect:
+        return "append_one", message_fields(messages[0])
+    return "append", [*message_arrays(messages), expectations([(1, expect)])]
 
 
 def appended_of(messages: Sequence[NewMessage], row: Row) -> Appended:

@@ -66,11 +66,6 @@ BEGIN
             SELECT 1
             FROM {schema}.workers AS w
             WHERE w.seen_at < v_now - make_interval(secs => p_lease)
-        ) OR EXISTS (
-            SELECT 1
-            FROM {schema}.deliveries AS d
-            WHERE d.worker IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
-        );
+        ) OR cardinality({schema}.gone_workers()) > 0;
 END
 $$;

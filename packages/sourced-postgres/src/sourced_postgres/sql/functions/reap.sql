@@ -10,6 +10,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_now timestamptz := {schema}.now();
+    v_gone text[];
     v_owners integer[];
     v_keys bigint[];
     v_places tid[];
@@ -22,11 +23,11 @@ BEGIN
         WHERE x.seen_at < v_now - make_interval(secs => p_lease)
         FOR UPDATE SKIP LOCKED
     );
+    v_gone := {schema}.gone_workers();
     WITH orphans AS MATERIALIZED (
         SELECT d."group", d.stream
         FROM {schema}.deliveries AS d
-        WHERE d.worker IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
+        WHERE d.worker = ANY (v_gone)
     )
     SELECT
         array_agg(o."group" ORDER BY o."group", o.stream),
