@@ -420,6 +420,40 @@ def test_nobody_waits_beyond_the_limit_that_a_user_set(
     assert appended.messages[0].seq == 1
 
 
+Write = Callable[[PostgresStore], object]
+
+
+def handle_now(store: PostgresStore) -> object:
+    return store.handle_now(UnitOfWork(messages=(message("a"),), handled={}))
+
+
+def append_in_a_transaction(store: PostgresStore) -> object:
+    with store.transaction() as transaction:
+        transaction.append([message("b")])
+        try:
+            return transaction.append([message("a")])
+        finally:
+            transaction.append([message("b")])  # it is usable still
+
+
+@pytest.mark.parametrize(
+    "write", [lambda store: store.append([message("a")]), handle_now, append_in_a_transaction]
+)
+def test_who_waits_too_long_for_a_stream_is_told_for_whom_and_what_to_do(
+    url: str, locked: psycopg.Connection, write: Write
+) -> None:
+    """It may be the transaction that the caller itself has open."""
+    with (
+        closing(open_store(url, lock_timeout=timedelta(seconds=0.2))) as store,
+        pytest.raises(StoreUnavailableError) as waited,
+    ):
+        write(store)
+
+    assert f"pid {locked.info.backend_pid} (unnamed, idle in transaction" in str(waited.value)
+    assert "if it is your own" in str(waited.value)
+    assert "bind" in str(waited.value)
+
+
 def test_limits_join_the_settings_that_a_url_gives(url: str, installed: PostgresStore) -> None:
     assert installed.installed()
     mine = f"{url}&options=-c%20work_mem%3D5MB%20-c%20statement_timeout%3D9s"

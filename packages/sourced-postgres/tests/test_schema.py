@@ -571,6 +571,23 @@ def test_a_role_with_the_least_rights_can_work_and_not_change_the_log(
     connection.execute(sql.SQL("DROP TABLE {s}.mine; DROP FUNCTION {s}.mine()").format(s=own))
 
 
+def test_a_role_with_the_least_rights_is_told_too_for_whom_it_waits(
+    plain: PostgresStore, worker: PostgresStore, connection: psycopg.Connection, role: str
+) -> None:
+    """By pid: what another role does is not shown to it."""
+    plain.install(role=role)
+    with worker.connection() as theirs:
+        theirs.execute("SET lock_timeout = '0.2s'")
+    connection.execute("BEGIN")
+    plain.bind(connection).append([message("a")])
+
+    with pytest.raises(StoreUnavailableError) as waited:
+        worker.append([message("a")])
+    connection.execute("ROLLBACK")
+
+    assert f"pid {connection.info.backend_pid} (" in str(waited.value)
+
+
 def test_a_role_that_could_work_can_work_after_a_migration(
     plain: PostgresStore,
     worker: PostgresStore,

@@ -297,10 +297,6 @@ class PostgresStore(Verbs):
                     ) from error
             time.sleep(random.uniform(0.02, 0.1))
 
-    def _appending(self) -> list[str]:
-        with translated(self._name), self._reading() as connection:
-            return _log.appending(connection, self._schema)
-
     def unsubscribe(
         self, group: str, types: Collection[str], *, by: Operator | None = None
     ) -> None:
@@ -488,7 +484,7 @@ class PostgresStore(Verbs):
         self._refuse_locally(worker_id, streams)
         has_sync = sync is not None or any(one.sync is not None for one in streams)
         try:
-            with translated(self._name):
+            with self._naming_holders(), translated(self._name):
                 if has_sync or is_armed():
                     row = repeated(lambda: self._commit_with_syncs(worker_id, streams, sync))
                 else:
@@ -509,7 +505,7 @@ class PostgresStore(Verbs):
         streams = [StreamCommit(claim=claim)]
 
         try:
-            with translated(self._name):
+            with self._naming_holders(), translated(self._name):
                 row = repeated(lambda: self._commit_locked(claim, decide, streams))
         except Refusal as refusal:
             raise self._refused(refusal, streams) from refusal

@@ -8,7 +8,7 @@ Those that need a second look by the verb (which ids, which streams of a batch) 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -40,6 +40,7 @@ __all__ = [
     "CallersError",
     "Refusal",
     "detail_of",
+    "stood_in_the_way",
     "timed_out",
     "translate",
     "translated",
@@ -137,6 +138,17 @@ def _text_of(error: psycopg.Error) -> str:
     return error.diag.message_primary or str(error).strip().partition("\n")[0]
 
 
+def stood_in_the_way(
+    error: psycopg.Error, name: str, holders: Sequence[str] = ()
+) -> StoreUnavailableError:
+    """Return what is said of a lock or a deadlock, with who is known to have written meanwhile."""
+    who, advice = "another transaction", "try again, or end it"
+    if holders:
+        who += f", probably that of {' or '.join(holders)},"
+        advice += "; if it is your own, opened with bind or transaction(), write with its verbs"
+    return StoreUnavailableError(f"{who} stood in the way in {name} ({_text_of(error)}): {advice}")
+
+
 def _refused(state: str, error: psycopg.Error) -> Exception:
     detail = detail_of(error)
     if state == CONCURRENCY:
@@ -194,16 +206,14 @@ _RESPITE: Final = {
     "is neither frozen nor starved",
     READ_ONLY: "takes no writes ({text}): it may be a standby by now; try again, and where the URL "
     "names several hosts add target_session_attrs=read-write",
-    **dict.fromkeys(
-        ["55P03", *TRY_AGAIN],
-        "has another transaction in the way ({text}): try again, or end it",
-    ),
 }
 """What the same may be tried again after, by SQLSTATE."""
 
 
 def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
     text = _text_of(error)
+    if state in {"55P03", *TRY_AGAIN}:
+        return stood_in_the_way(error, name)
     if state in _RESPITE:
         return StoreUnavailableError(f"{name} {_RESPITE[state].format(text=text)}")
     if state == "42501":

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 from uuid import UUID
+
+import psycopg
 
 from sourced._arguments import checked_bound, checked_limit, checked_place
 from sourced._faults import is_armed, reach
 from sourced._limits import check_sizes
 from sourced._records import NewMessage, ScheduledMessage, StoredMessage
 from sourced._store import Appended, Expectation, Snapshot, StreamPage, UnitOfWork
-from sourced.errors import DuplicateMessageError, StoreUnavailableError
+from sourced.errors import (
+    DuplicateMessageError,
+    StatementTimeoutError,
+    StoreError,
+    StoreUnavailableError,
+)
 from sourced_postgres import _log
 from sourced_postgres._connections import Connection
 from sourced_postgres._handle_now import unit_arguments
@@ -28,11 +35,14 @@ from sourced_postgres._rows import (
 )
 from sourced_postgres._statements import call
 from sourced_postgres._sync import run_sync
-from sourced_postgres._translate import Refusal, translated
+from sourced_postgres._translate import Refusal, stood_in_the_way, translated
 
 __all__ = ["Verbs", "appended_of", "repeats_among"]
 
 WRITTEN = "seqs positions groups"
+
+HOLDERS = 3
+"""How many of those who may hold a stream an error names: those who began first."""
 
 
 class Verbs:
@@ -65,7 +75,8 @@ class Verbs:
         check_sizes(messages, self._options.max_message_bytes)
         verb, arguments = _append_call(messages, expect or {})
         try:
-            row = self._call(verb, arguments, WRITTEN, halt="append.before_commit")
+            with self._naming_holders():
+                row = self._call(verb, arguments, WRITTEN, halt="append.before_commit")
         except Refusal as refusal:
             raise self._repeat_among(messages) from refusal
         self._committed("append.after")
@@ -87,7 +98,7 @@ class Verbs:
         arguments = unit_arguments(work)
         statement = call(self._options.schema, "handle_now", len(arguments), WRITTEN)
         try:
-            with translated(self._name):
+            with self._naming_holders(), translated(self._name):
                 row = self._write_unit(work.sync, statement, arguments)
         except Refusal as refusal:
             raise self._repeat_among(outputs) from refusal
@@ -165,6 +176,30 @@ class Verbs:
         if appended.groups:
             self._hint(appended.groups)
         return appended
+
+    @contextmanager
+    def _naming_holders(self) -> Iterator[None]:
+        """Say for whom a verb has waited too long: one statement more, when it has failed.
+
+        The server does not tell. Whoever has written messages and not ended is most probably it,
+        and may be the caller itself, by another connection.
+        """
+        try:
+            yield
+        except StatementTimeoutError:  # of the caller's own statement, on rows of its own
+            raise
+        except StoreUnavailableError as error:
+            cause = error.__cause__
+            if not isinstance(cause, psycopg.errors.LockNotAvailable):
+                raise
+            holders = self._appending()[:HOLDERS]
+            raise stood_in_the_way(cause, self._name, holders) from cause
+
+    def _appending(self) -> list[str]:
+        """Return whose transactions have appended and not ended; none if that cannot be read."""
+        with suppress(StoreError), translated(self._name), self._reading() as connection:
+            return _log.appending(connection, self._options.schema)
+        return []
 
     def _known_ids(self, ids: Collection[UUID]) -> dict[UUID, DuplicateMessageError]:
         statement = call(self._options.schema, "find_ids", 1)
