@@ -4,7 +4,8 @@
        ┌──── committed, more is pending: the next step ───────────────────────────────┐
        ▼                                                                              │
 read a step ── handle ── commit ─┬─ committed, nothing is pending ── over             │
-       ▲                         ├─ claim lost, message failed, store away ── over    │
+       ▲                         ├─ claim lost, message failed, store away,           │
+       │                         │  somebody keeps the stream locked ── over          │
        ├─ half the step ◀────────┼─ conflict: somebody else appended                  │
        ├─ one message ◀──────────┼─ a sync of several messages failed                 │
        └─ one message, decided ◀─┴─ the tenth conflict in a row                       │
@@ -37,6 +38,7 @@ from sourced.errors import (
     ConcurrencyError,
     StatementTimeoutError,
     StoreUnavailableError,
+    StreamLockedError,
 )
 
 __all__ = ["Alone"]
@@ -148,11 +150,15 @@ class Alone:
 
     def _decide_locked(self, ready: Ready, *, last: bool) -> _Step:
         stream_id = ready.stream_id
-        plan, failure = self._committing.send_locked(
-            stream_id,
-            lambda transaction: self._handling.plan_in(transaction, ready),
-            Done() if last else Keep(),
-        )
+        try:
+            plan, failure = self._committing.send_locked(
+                stream_id,
+                lambda transaction: self._handling.plan_in(transaction, ready),
+                Done() if last else Keep(),
+            )
+        except StreamLockedError:
+            self._held.give_back_later(stream_id)
+            return _Step.OVER
         if isinstance(failure, ClaimLostError) or plan is None:
             self._held.lost(stream_id, failure or ClaimLostError("", stream_id))
             return _Step.OVER
@@ -173,14 +179,19 @@ class Alone:
             return _Step.CONFLICT
         if isinstance(error, ClaimLostError):
             self._held.lost(stream_id, error)
+        elif isinstance(error, StreamLockedError):
+            self._give_up(plan, error)
         elif isinstance(error, StoreUnavailableError) and not is_timeout:
             self._held.give_back_later(stream_id)
         elif plan.handled > 1:
             return _Step.UNCLEAR
         else:
-            plan.ack_seq, plan.failure = None, (_first_seq(plan), raised_by(error))
-            self._handling.settle_unhandled(plan)
+            self._give_up(plan, raised_by(error))
         return _Step.OVER
+
+    def _give_up(self, plan: Plan, error: BaseException) -> None:
+        plan.ack_seq, plan.failure = None, (_first_seq(plan), error)
+        self._handling.settle_unhandled(plan)
 
     def _pause(self, conflicts: int) -> None:
         self._clock.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**conflicts)))

@@ -27,6 +27,7 @@ from sourced.errors import (
     CommitRefusedError,
     ConcurrencyError,
     StatementTimeoutError,
+    StreamLockedError,
     UsageError,
 )
 
@@ -44,7 +45,7 @@ class SyncFailedError(Exception):
 
 
 class TogetherFailedError(SyncFailedError):
-    """A sync over several streams raised; anything else that a commit raises is the store's."""
+    """What several streams could not do together, of which nobody can tell whose fault it was."""
 
 
 def raised_by(error: Exception) -> BaseException:
@@ -72,7 +73,7 @@ class Committing:
         Returns:
             Why nothing was written, for every stream that is to blame; empty if all was. A sync
             over several streams that raised, or whose statement waited too long, is a
-            `TogetherFailedError` of each of them.
+            `TogetherFailedError` of each of them; so is a stream that somebody keeps locked.
         """
         together = sync_together(plans)
         commits = [
@@ -85,6 +86,9 @@ class Committing:
             return refused.failures
         except TogetherFailedError as error:
             return {plan.batch.stream_id: error for plan in plans}
+        except StreamLockedError as error:
+            why = TogetherFailedError(error) if len(plans) > 1 else error
+            return {plan.batch.stream_id: why for plan in plans}
         except (UsageError, StatementTimeoutError) as error:
             if not together:  # then it is no sync's, such as one that ended its transaction
                 raise
@@ -127,6 +131,8 @@ class Committing:
             self._engine.store.commit(self._worker, [commit])
         except CommitRefusedError as refused:
             self._held.lost(stream_id, refused)
+        except StreamLockedError:
+            self._held.give_back_later(stream_id)
         self._held.committed(stream_id)
 
     def _sync_together(

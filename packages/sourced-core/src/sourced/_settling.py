@@ -22,6 +22,7 @@ from sourced.errors import (
     NotFoundError,
     StatementTimeoutError,
     StoreUnavailableError,
+    StreamLockedError,
     WorkerDiedError,
 )
 
@@ -72,24 +73,27 @@ class Settling:
         """Ask the policy; trouble of the store is no attempt of the message and asks nobody.
 
         A statement of the handler's own that waits too long is such trouble up to some number in a
-        row, see `_timeouts`. Nothing is counted, logged or told before the decision is carried out:
-        it may be decided again on fresh state.
+        row, see `_timeouts`; a stream that somebody keeps locked always is. Nothing is counted,
+        logged or told before the decision is carried out: it may be decided again on fresh state.
         """
         error = failure.exception
+        count = self._engine.timeouts.next_of(failure.group, failure.stream_id, failure.seq)
+        if isinstance(error, StreamLockedError):
+            return self._wait(failure, count, "waiting until its stream is let go of")
         if isinstance(error, StatementTimeoutError):
-            count = self._engine.timeouts.next_of(failure.group, failure.stream_id, failure.seq)
             if count <= FREE:
-                return self._wait(failure, count)
+                told = f"{count} of {FREE} in a row that are no attempt; waiting"
+                return self._wait(failure, count, told)
             return self._ask(replace(failure, exception=error.__cause__ or error), count)
         if isinstance(error, StoreUnavailableError):
             return Retry(after=STORE_PAUSE, counts=False), no_follow_up
         return self._ask(failure)
 
-    def _wait(self, failure: Failure, count: int) -> tuple[Then, FollowUp]:
+    def _wait(self, failure: Failure, count: int, told: str) -> tuple[Then, FollowUp]:
         """Leave a stream alone for a while, without an attempt; what it waited for is kept."""
         after = self._engine.timeouts.pause(count)
         then = Retry(after=after, counts=False, error=self._record(failure))
-        return then, partial(self._has_waited, failure, count)
+        return then, partial(self._has_waited, failure, count, told)
 
     def _ask(self, failure: Failure, waits: int = 0) -> tuple[Then, FollowUp]:
         if self._is_tripped:  # the group is stopped: enough of its streams are parked
@@ -144,9 +148,9 @@ class Settling:
 
     # --- what follows -----------------------------------------------------------------------------
 
-    def _has_waited(self, failure: Failure, count: int) -> None:
+    def _has_waited(self, failure: Failure, count: int, told: str) -> None:
         self._note_waits(failure, count)
-        self._log(failure, f"{count} of {FREE} in a row that are no attempt; waiting")
+        self._log(failure, told)
 
     def _note_waits(self, failure: Failure, count: int) -> None:
         self._engine.timeouts.note(failure.group, failure.stream_id, failure.seq, count)

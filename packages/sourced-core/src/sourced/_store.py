@@ -414,6 +414,8 @@ class Store(Verbs, Protocol):
                 `ConcurrencyError`, `DuplicateMessageError`, `PayloadError`, or what its own sync
                 raised, a `StatementTimeoutError` if a statement of its waited too long. What `sync`
                 raises is raised likewise.
+            StreamLockedError: somebody's transaction has kept one of the streams locked for longer
+                than a worker should wait, which holds up whoever wants the others.
         """
         ...
 

@@ -15,7 +15,8 @@ SourcedError
 │   └── StoreUrlError                  a store URL that no installed package understands
 ├── StoreError                         what the store answers
 │   ├── StoreUnavailableError          cannot be reached: try again later
-│   │   └── StatementTimeoutError      a statement of your own waited too long: see for what
+│   │   ├── StatementTimeoutError      a statement of your own waited too long: see for what
+│   │   └── StreamLockedError          somebody's transaction keeps a stream locked: end it
 │   ├── SchemaError                    not installed, or of another version: install or migrate
 │   ├── IsolationError                 the caller's transaction has the wrong isolation level
 │   ├── ConcurrencyError               an append's expectation does not hold: load and decide again
@@ -66,6 +67,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "StoreUrlError",
+    "StreamLockedError",
     "StreamParkedError",
     "UnknownGroupError",
     "UnknownTypeError",
@@ -243,6 +245,14 @@ class StatementTimeoutError(StoreUnavailableError):
     Most often somebody else holds the rows it wants. The runtime tries again later: the first ten
     times in a row are no attempt of the message, what comes after them is, with the error that the
     handler raised (`__cause__`).
+    """
+
+
+class StreamLockedError(StoreUnavailableError):
+    """Somebody else's transaction keeps a stream of a commit locked; nothing was written.
+
+    The runtime commits the other streams of the batch one by one, and comes back to this one later:
+    no attempt of its message.
     """
 
 

@@ -53,6 +53,7 @@ from sourced.errors import (
     CommitRefusedError,
     StoreUnavailableError,
     StoreUrlError,
+    StreamLockedError,
 )
 from sourced_postgres import _log, _schema
 from sourced_postgres._bind import CallersTransaction, joined
@@ -484,7 +485,7 @@ class PostgresStore(Verbs):
         self._refuse_locally(worker_id, streams)
         has_sync = sync is not None or any(one.sync is not None for one in streams)
         try:
-            with self._naming_holders(), translated(self._name):
+            with self._naming_holders(StreamLockedError), translated(self._name):
                 if has_sync or is_armed():
                     row = repeated(lambda: self._commit_with_syncs(worker_id, streams, sync))
                 else:
@@ -505,7 +506,7 @@ class PostgresStore(Verbs):
         streams = [StreamCommit(claim=claim)]
 
         try:
-            with self._naming_holders(), translated(self._name):
+            with self._naming_holders(StreamLockedError), translated(self._name):
                 row = repeated(lambda: self._commit_locked(claim, decide, streams))
         except Refusal as refusal:
             raise self._refused(refusal, streams) from refusal
@@ -518,8 +519,7 @@ class PostgresStore(Verbs):
         streams: list[StreamCommit],
     ) -> Row | None:
         """Lock, decide, commit; what was decided takes the place of what is in `streams`."""
-        names = text_array([claim.stream_id])
-        lock = call(self._schema, "lock_streams", 2), [names, plain_array([0])]
+        lock = call(self._schema, "lock_claimed", 1), [claim.stream_id]
         with self._writing(is_open=False) as connection, undone(connection):
             begin(connection, self._limit, lock, self._check(claim.worker, streams))
             reach("commit.locked")

@@ -139,14 +139,18 @@ def _text_of(error: psycopg.Error) -> str:
 
 
 def stood_in_the_way(
-    error: psycopg.Error, name: str, holders: Sequence[str] = ()
+    error: psycopg.Error,
+    name: str,
+    holders: Sequence[str] = (),
+    *,
+    kind: type[StoreUnavailableError] = StoreUnavailableError,
 ) -> StoreUnavailableError:
     """Return what is said of a lock or a deadlock, with who is known to have written meanwhile."""
     who, advice = "another transaction", "try again, or end it"
     if holders:
         who += f", probably that of {' or '.join(holders)},"
         advice += "; if it is your own, opened with bind or transaction(), write with its verbs"
-    return StoreUnavailableError(f"{who} stood in the way in {name} ({_text_of(error)}): {advice}")
+    return kind(f"{who} stood in the way in {name} ({_text_of(error)}): {advice}")
 
 
 def _refused(state: str, error: psycopg.Error) -> Exception:

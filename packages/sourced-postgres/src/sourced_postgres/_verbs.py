@@ -178,7 +178,9 @@ class Verbs:
         return appended
 
     @contextmanager
-    def _naming_holders(self) -> Iterator[None]:
+    def _naming_holders(
+        self, kind: type[StoreUnavailableError] = StoreUnavailableError
+    ) -> Iterator[None]:
         """Say for whom a verb has waited too long: one statement more, when it has failed.
 
         The server does not tell. Whoever has written messages and not ended is most probably it,
@@ -193,7 +195,7 @@ class Verbs:
             if not isinstance(cause, psycopg.errors.LockNotAvailable):
                 raise
             holders = self._appending()[:HOLDERS]
-            raise stood_in_the_way(cause, self._name, holders) from cause
+            raise stood_in_the_way(cause, self._name, holders, kind=kind) from cause
 
     def _appending(self) -> list[str]:
         """Return whose transactions have appended and not ended; none if that cannot be read."""

@@ -6,6 +6,9 @@
 -- and sees what this commit appended: either an append finds the delivery gone and makes another,
 -- or the ack finds its message.
 --
+-- Half a second is enough for whoever commits; a stream that somebody keeps locked for longer must
+-- not hold up the others of the batch, nor those who wait for these. The runtime leaves it out then.
+--
 -- p_group, p_worker: names.
 -- p_claimed, p_epochs, p_next_seqs: the claims; owners are places in these, from 1 on.
 -- p_acks: the seq up to which each was handled, or null.
@@ -18,7 +21,7 @@
 -- p_schedule, p_snapshots: see insert_scheduled and save_snapshots, or null.
 -- Returns: seqs and positions of the outputs; names of groups that gained a delivery, the own one
 --     if something of it is ready; of what is kept, the streams and where they go on.
--- Raises: SR002, naming all owners that fail; SR003 the isolation level; SR004 an id is known.
+-- Raises: lock_not_available; SR002, naming all owners that fail; SR003 the isolation level; SR004 an id is known.
 CREATE OR REPLACE FUNCTION {schema}.commit(
     p_group text,
     p_worker text,
@@ -52,6 +55,7 @@ CREATE OR REPLACE FUNCTION {schema}.commit(
 )
 LANGUAGE plpgsql VOLATILE
 {by_index}
+SET lock_timeout = '500ms'
 AS $$
 DECLARE
     v_names text[];
