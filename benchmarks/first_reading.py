@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from uuid import uuid4
@@ -162,6 +163,27 @@ def append_100(url: str, count: int) -> float:
     report("bare_100", count, theirs)
     report("append_100", count, mine, theirs / mine)
     return count / mine
+
+
+def append_c8(url: str, count: int) -> None:
+    """Single events from eight threads with hints on, beside the same with hints off, in turns."""
+    spent = {True: 0.0, False: 0.0}
+    with fresh(url) as (store, schema), ThreadPoolExecutor(8) as pool:
+        store.register("Listings", ["carts.item_added"])
+        others = {on: open_store(url, schema=schema, hints=on) for on in spent}
+        end = others[True].subscribe(lambda _groups: None)
+        step = 2000
+        for begin in range(0, count, step):
+            for on, other in others.items():
+                new = [message(f"s{on}{n}") for n in range(begin, begin + step)]
+                spent[on] += timed(
+                    lambda new=new, other=other: list(pool.map(lambda m: other.append([m]), new))
+                )
+        end()
+        for other in others.values():
+            other.close()
+    report("c8_silent", count, spent[False])
+    report("append_c8", count, spent[True], spent[False] / spent[True])
 
 
 def joined(store: PostgresStore) -> str:
@@ -321,6 +343,7 @@ def main() -> None:
     print(platform.machine(), platform.python_version(), "psycopg", psycopg.__version__, row)
     workloads: dict[str, Callable[[float], object]] = {
         "append_1": lambda _: append_1(url, 5000),
+        "append_c8": lambda _: append_c8(url, 16_000),
         "handle": lambda reference: handle(url, 20_000, reference),
         "catchup": lambda reference: [
             catchup(url, 100_000, streams, reference) for streams in (5000, 20)
