@@ -221,6 +221,7 @@ def test_every_error_of_the_kernel_has_its_code() -> None:
         errors.RegistrationError("no"): 3,
         errors.StoreUrlError("no"): 3,
         errors.StatementTimeoutError("no"): 4,
+        errors.StreamLockedError("no"): 4,
         errors.SchemaError("no"): 5,
         errors.ConcurrencyError("s", 1, 2): 7,
         errors.DuplicateMessageError(uuid4(), "s", 1, "t"): 7,

@@ -27,8 +27,8 @@ from sourced.errors import (
     CommitRefusedError,
     ConcurrencyError,
     StatementTimeoutError,
+    StoreUnavailableError,
     StreamLockedError,
-    UsageError,
 )
 
 __all__ = ["Committing", "SyncFailedError", "TogetherFailedError", "raised_by"]
@@ -89,9 +89,11 @@ class Committing:
         except StreamLockedError as error:
             why = TogetherFailedError(error) if len(plans) > 1 else error
             return {plan.batch.stream_id: why for plan in plans}
-        except (UsageError, StatementTimeoutError) as error:
-            if not together:  # then it is no sync's, such as one that ended its transaction
+        except Exception as error:
+            is_away = isinstance(error, StoreUnavailableError)
+            if not together or (is_away and not isinstance(error, StatementTimeoutError)):
                 raise
+            # Of a sync that ended its transaction, or left behind what cannot be committed.
             return {plan.batch.stream_id: TogetherFailedError(error) for plan in plans}
         reach("ack.after")
         for plan, (_, follow_up) in zip(plans, thens, strict=True):

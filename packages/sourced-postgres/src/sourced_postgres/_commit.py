@@ -131,10 +131,14 @@ def run_syncs(
     connection: Any,
     streams: Sequence[StreamCommit],
     sync: Callable[[Connection], None] | None,
+    *,
+    is_checked: bool = False,
 ) -> None:
     """Run each stream's sync, then the batch's.
 
-    After a statement that failed, the transaction takes no other: the syncs behind it are not run.
+    What a sync puts off to the end of the transaction is checked behind all of them, with the verb;
+    or behind each (`is_checked`), one round trip more, so that it is known whose it was. After a
+    statement that failed, the transaction takes no other: the syncs behind it are not run.
 
     Raises:
         CallersError: carries the refusal that names the streams whose own sync raised, or what the
@@ -146,7 +150,7 @@ def run_syncs(
         if one.sync is None:
             continue
         try:
-            run_sync(connection, one.sync)
+            run_sync(connection, one.sync, is_checked=is_checked)
         except CallersError as carrier:
             failures[one.claim.stream_id] = carrier.error
         if connection.info.transaction_status != TransactionStatus.INTRANS:
@@ -154,7 +158,7 @@ def run_syncs(
     if failures:
         raise CallersError(CommitRefusedError(failures))
     if sync is not None:
-        run_sync(connection, sync)
+        run_sync(connection, sync, is_checked=is_checked)
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -164,6 +164,7 @@ class Connections:
             "application_name": self.options.application_name,
             "connect_timeout": max(1, round(self.options.connect_timeout.total_seconds())),
             **{name: value for name, value in self._parameters.items() if value is not None},
+            "client_encoding": "UTF8",  # whatever the URL or the environment says
             "autocommit": True,
             "prepare_threshold": 5 if self.options.prepare else None,
         }

@@ -3,8 +3,8 @@
 What libpq was told does not tell: the name may come from the environment, a service file or the
 user's name, and the address may be a pooler's. So the server is asked for the name of the database
 and for the moment at which it started, which any role may read and no two servers share. Each
-connection is asked once. The store's own answer is asked for again before another one is refused,
-since the server may have been started anew.
+connection is asked once, and again, as the store's own, before it is refused, since the server may
+have been started anew.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Identity:
                 self._own = _asked(connection)
         except StoreUnavailableError:
             return  # then it is not known
+        theirs = self._place_of(given, again=True)  # a pooler's server may be another one by now
         if theirs == self._own:
             return
         database, _ = theirs
@@ -69,9 +70,9 @@ class Identity:
             f"{self._name}; rows commit together with messages only in one database"
         )
 
-    def _place_of(self, given: psycopg.Connection[Any]) -> Place:
+    def _place_of(self, given: psycopg.Connection[Any], *, again: bool = False) -> Place:
         with self._mutex:
-            known = self._given.get(given)
+            known = None if again else self._given.get(given)
         if known is None:
             known = _asked(given)
             with self._mutex:

@@ -100,13 +100,13 @@ class LowWater:
 
     def forget(self, groups: Iterable[str] | None = None) -> None:
         """Look at everything next time: of these groups, or of all."""
+        named = None if groups is None else set(groups)
+        if named == set():
+            return
         with self._mutex:
             self._forgotten += 1
-            if groups is None:
-                self._marks.clear()
-            else:
-                for group in groups:
-                    self._marks.pop(group, None)
+            for group in list(self._marks) if named is None else named:
+                self._marks.pop(group, None)
 
     def _is_as_before(self, group: str, known: _Mark | None, forgotten: int) -> bool:
         """Return whether nothing was given back, and no poll told anything, in the meantime."""

@@ -42,6 +42,9 @@ __all__ = [
 
 _SQL: Final = files("sourced_postgres") / "sql"
 
+_PATIENCE: Final = "SET LOCAL lock_timeout = '100ms'"
+"""How long a change of tables may wait for whoever uses them: all who come later wait behind it."""
+
 _BY_INDEX: Final = """\
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -139,6 +142,8 @@ def install(
     if changed:
         if version == 0:
             _create_schema(connection, schema)
+        else:
+            connection.execute(_PATIENCE)
         _run_steps(connection, schema, version, turned_clock=turned_clock)
     if role is not None:
         for part in _grants(schema, role):
@@ -160,6 +165,7 @@ def migrate(connection: Connection, schema: str, *, turned_clock: bool) -> tuple
             "`sourced install`"
         )
     if version < VERSION or _is_older(functions):
+        connection.execute(_PATIENCE)
         _run_steps(connection, schema, version, turned_clock=turned_clock)
     return tuple(one for one in migrations(connection, schema) if one.version > version)
 
@@ -217,6 +223,8 @@ def script(schema: str, after: int, role: str | None = None) -> str:
     if after == 0:
         new = sql.SQL("CREATE SCHEMA IF NOT EXISTS {};").format(sql.Identifier(schema))
         parts.insert(1, new)
+    else:
+        parts.insert(1, sql.SQL("SET LOCAL lock_timeout = '1s';").format())  # if it fails, again
     lines = [_HEAD, "BEGIN;", *(part.as_string(None).strip() for part in parts), "COMMIT;"]
     return "\n\n".join(lines) + "\n"
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -83,10 +84,12 @@ from sourced_postgres._schema import Migration
 from sourced_postgres._statements import bound, call
 from sourced_postgres._sync import callers_code, run_sync
 from sourced_postgres._transact import Statement, begin, finish, repeated, undone
-from sourced_postgres._translate import CallersError, Refusal, translated
+from sourced_postgres._translate import CallersError, Refusal, may_be_callers, translated
 from sourced_postgres._verbs import Verbs, repeats_among
 
 __all__ = ["PostgresStore", "open_store"]
+
+T = TypeVar("T")
 
 FILL_CHUNK: Final = 500
 """Streams per transaction of a fill."""
@@ -166,13 +169,24 @@ class PostgresStore(Verbs):
         """
         if role is not None:
             _schema.check_role(role)
-        self._open.check_outside()
-        with translated(self._name), self._connections.begun() as connection:
-            made = _schema.install(
-                connection, self._schema, role=role, turned_clock=self._turned.is_turned
+        turned = self._turned.is_turned
+        made = self._changing(
+            lambda connection: _schema.install(
+                connection, self._schema, role=role, turned_clock=turned
             )
+        )
         self._turned.forget()
         return made
+
+    def _changing(self, change: Callable[[Connection], T]) -> T:
+        """Change the schema in one transaction, as patiently as registrations."""
+        self._open.check_outside()
+
+        def once() -> T:
+            with translated(self._name), self._connections.begun() as connection:
+                return change(connection)
+
+        return self._patiently(once)
 
     def installed(self) -> bool:
         """See `sourced._store.Store`."""
@@ -204,9 +218,10 @@ class PostgresStore(Verbs):
         Raises:
             SchemaError: nothing is installed, or it is of a newer version.
         """
-        self._open.check_outside()
-        with translated(self._name), self._connections.begun() as connection:
-            taken = _schema.migrate(connection, self._schema, turned_clock=self._turned.is_turned)
+        turned = self._turned.is_turned
+        taken = self._changing(
+            lambda connection: _schema.migrate(connection, self._schema, turned_clock=turned)
+        )
         self._turned.forget()
         return taken
 
@@ -262,7 +277,7 @@ class PostgresStore(Verbs):
             return Registration(created=False)
         begin = moment(start) if isinstance(start, datetime) else None
         arguments = [group, wanted, "t" if start == NOW else "f", begin, text_array(was)]
-        created, added, filling = self._patiently("subscribe", arguments)
+        created, added, filling = self._patiently(partial(self._call, "subscribe", arguments))
         if created:
             reach("register.after_subscribe")
         past_streams = self._fill(group) if filling else 0
@@ -280,12 +295,12 @@ class PostgresStore(Verbs):
         self._hint([group])
         return past_streams
 
-    def _patiently(self, verb: str, arguments: Sequence[Any]) -> Row:
-        """Call what waits for all appends: a tenth of a second at a time, with pauses for them."""
+    def _patiently(self, do: Callable[[], T]) -> T:
+        """Do what waits for all appends: a tenth of a second at a time, with pauses for them."""
         deadline = time.monotonic() + _REGISTER_PATIENCE
         while True:
             try:
-                return self._call(verb, arguments)
+                return do()
             except StoreUnavailableError as error:
                 cause = error.__cause__
                 if not isinstance(cause, psycopg.errors.LockNotAvailable):
@@ -294,7 +309,7 @@ class PostgresStore(Verbs):
                     raise StoreUnavailableError(
                         f"some transaction on {self._name} has been appending for "
                         f"{_REGISTER_PATIENCE:g} s ({', '.join(self._appending())}): end it, then "
-                        "register again"
+                        "try again"
                     ) from error
             time.sleep(random.uniform(0.02, 0.1))
 
@@ -302,7 +317,9 @@ class PostgresStore(Verbs):
         self, group: str, types: Collection[str], *, by: Operator | None = None
     ) -> None:
         """See `sourced._store.Store`."""
-        (key,) = self._patiently("unsubscribe", [known(group), listed(types), *_operator(by)])
+        (key,) = self._patiently(
+            partial(self._call, "unsubscribe", [known(group), listed(types), *_operator(by)])
+        )
         if self._move_on(key):
             self._hint([group])
 
@@ -318,9 +335,11 @@ class PostgresStore(Verbs):
         """See `sourced._store.Store`. If it dies half-way the group is stopped: repeat it."""
         is_gone = False
         while not is_gone:  # and again if it was registered meanwhile
-            (key,) = self._patiently("unsubscribe", [known(group), None, *_operator(by)])
+            (key,) = self._patiently(
+                partial(self._call, "unsubscribe", [known(group), None, *_operator(by)])
+            )
             self._move_on(key)
-            (is_gone,) = self._patiently("remove", [group, *_operator(by)])
+            (is_gone,) = self._patiently(partial(self._call, "remove", [group, *_operator(by)]))
 
     def stop(self, group: str, *, by: Operator | None = None) -> None:
         """See `sourced._store.Store`."""
@@ -487,7 +506,7 @@ class PostgresStore(Verbs):
         try:
             with self._naming_holders(StreamLockedError), translated(self._name):
                 if has_sync or is_armed():
-                    row = repeated(lambda: self._commit_with_syncs(worker_id, streams, sync))
+                    row = self._commit_with_syncs(worker_id, streams, sync)
                 else:
                     row = self._commit_at_once(worker_id, streams)
         except Refusal as refusal:
@@ -528,7 +547,7 @@ class PostgresStore(Verbs):
                 connection.rollback()
                 return None
             streams[:] = [decided]
-            return self._finished(connection, claim.worker, streams, None)
+            return self._finished(connection, claim.worker, streams, None, is_checked=True)
 
     def _decided(
         self,
@@ -572,9 +591,17 @@ class PostgresStore(Verbs):
         streams: Sequence[StreamCommit],
         sync: Callable[[Connection], None] | None,
     ) -> Row:
-        with self._writing(is_open=False) as connection, undone(connection):
-            begin(connection, self._limit, self._check(worker_id, streams))
-            return self._finished(connection, worker_id, streams, sync)
+        def once(*, is_checked: bool = False) -> Row:
+            with self._writing(is_open=False) as connection, undone(connection):
+                begin(connection, self._limit, self._check(worker_id, streams))
+                return self._finished(connection, worker_id, streams, sync, is_checked=is_checked)
+
+        try:
+            return repeated(once)
+        except psycopg.Error as error:
+            if not may_be_callers(error):
+                raise
+        return repeated(partial(once, is_checked=True))  # which names whose it was
 
     def _check(self, worker_id: str, streams: Sequence[StreamCommit]) -> Statement:
         """Return the statement that looks at the claims, before anything is done for them."""
@@ -586,10 +613,12 @@ class PostgresStore(Verbs):
         worker_id: str,
         streams: Sequence[StreamCommit],
         sync: Callable[[Connection], None] | None,
+        *,
+        is_checked: bool,
     ) -> Row:
         """Run syncs, then send the verb and its COMMIT."""
         with self._open.entered():
-            run_syncs(connection, streams, sync)
+            run_syncs(connection, streams, sync, is_checked=is_checked)
         reach("commit.after_sync")
         arguments = commit_arguments(worker_id, streams)
         statement = call(self._schema, "commit", len(arguments), _KEPT)
@@ -790,7 +819,7 @@ class PostgresStore(Verbs):
                 begin(connection, self._limit)
                 if sync is not None:
                     with self._syncing():
-                        run_sync(connection, sync)
+                        run_sync(connection, sync, is_checked=True)
                 verb = (statement, arguments)
                 return finish(connection, verb, halt="handle_now.before_commit")
 

@@ -13,19 +13,34 @@ from typing import Final
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 
 from sourced.errors import UsageError
 from sourced_postgres._connections import Connection
 from sourced_postgres._liveness import READ_ONLY, ending_of, with_causes
 from sourced_postgres._translate import TOO_LONG, TRY_AGAIN, CallersError, timed_out
 
-__all__ = ["callers_code", "run_sync"]
+__all__ = ["CHECK", "callers_code", "run_sync"]
 
 _STOOD_STILL: Final = "25P03"
 
 
-def run_sync(connection: Connection, sync: Callable[[Connection], None]) -> None:
+CHECK: Final = b"SET CONSTRAINTS ALL IMMEDIATE"
+"""Lets what the caller put off to the end of the transaction be checked now, and from now on.
+
+Before any lock of the store's is taken: the check may wait for other people's rows.
+"""
+
+
+def run_sync(
+    connection: Connection, sync: Callable[[Connection], None], *, is_checked: bool = False
+) -> None:
     """Let the caller write in this transaction.
+
+    Args:
+        connection: inside the transaction.
+        sync: the caller's own code.
+        is_checked: whether constraints that it put off are checked behind it, as part of it.
 
     Raises:
         CallersError: carries what it raised; or that it ended the transaction, hid that a statement
@@ -37,13 +52,17 @@ def run_sync(connection: Connection, sync: Callable[[Connection], None]) -> None
     problem = _problem_with(connection)
     if problem:
         raise CallersError(UsageError(problem))
+    if is_checked:
+        with callers_code(connection):
+            connection.execute(CHECK)
 
 
 @contextmanager
 def callers_code(connection: Connection) -> Iterator[None]:
     """Tell what the caller's own code raises inside from trouble of the database.
 
-    Code that hides the end of its connection does not go on as if all were well.
+    Code that hides the end of its connection does not go on as if all were well; how it wants its
+    rows is forgotten behind it.
 
     Raises:
         CallersError: carries what the code raised; or that it stood still for too long, or, as a
@@ -55,6 +74,8 @@ def callers_code(connection: Connection) -> Iterator[None]:
         yield
     except Exception as error:
         raise (_trouble_in(connection, error) or CallersError(error)) from error
+    finally:
+        connection.row_factory, connection.cursor_factory = tuple_row, psycopg.Cursor
     ended = ending_of(connection)
     if ended is not None and (trouble := _trouble_in(connection, ended)) is not None:
         raise trouble from ended

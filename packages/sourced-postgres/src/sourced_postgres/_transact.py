@@ -21,7 +21,8 @@ import psycopg
 from sourced._faults import is_armed, reach
 from sourced_postgres._connections import Connection, milliseconds
 from sourced_postgres._rows import Row
-from sourced_postgres._translate import TRY_AGAIN
+from sourced_postgres._sync import CHECK
+from sourced_postgres._translate import TRY_AGAIN, is_replaced
 
 __all__ = ["Statement", "begin", "finish", "repeated", "undone"]
 
@@ -41,19 +42,23 @@ def begin(connection: Connection, limit: timedelta, *first: Statement) -> None:
 
 
 def finish(connection: Connection, last: Statement, *, halt: str) -> Row:
-    """Send the verb and its COMMIT together; apart only where a test halts between them."""
+    """Send the verb and its COMMIT together; apart only where a test halts between them.
+
+    Constraints that the caller put off are checked first, before the verb takes locks.
+    """
     if is_armed():
+        connection.execute(CHECK)
         row = connection.execute(*last).fetchone()
         reach(halt)
         connection.execute("COMMIT")
     else:
-        row = _together(connection, last, (b"COMMIT", []))
+        row = _together(connection, (CHECK, []), last, (b"COMMIT", []), answer=1)
     assert row is not None
     return row
 
 
-def _together(connection: Connection, *statements: Statement) -> Row | None:
-    """Run statements in one round trip, up to the first that fails; return the first's first row.
+def _together(connection: Connection, *statements: Statement, answer: int = 0) -> Row | None:
+    """Run statements in one round trip, up to the first that fails; return the first row of one.
 
     As one simple query, not as a pipeline of the driver's. What a process sends of it before it
     freezes is not yet a command, so the server goes on to count how long the transaction stands
@@ -66,6 +71,8 @@ def _together(connection: Connection, *statements: Statement) -> Row | None:
             b"; ".join(statement for statement, _ in statements),
             [value for _, values in statements for value in values],
         )
+        for _ in range(answer):
+            cursor.nextset()
         return cursor.fetchone() if cursor.description else None
 
 
@@ -81,12 +88,12 @@ def undone(connection: Connection) -> Iterator[None]:
 
 
 def repeated(once: Callable[[], T]) -> T:
-    """Do a transaction as a whole, and again if it fell victim to a deadlock."""
+    """Do a transaction as a whole, and again if it fell victim to a deadlock or an upgrade."""
     for attempt in range(1, ATTEMPTS):
         try:
             return once()
         except psycopg.Error as error:
-            if error.sqlstate not in TRY_AGAIN:
+            if error.sqlstate not in TRY_AGAIN and not is_replaced(error):
                 raise
         time.sleep(random.uniform(0, 0.005 * 2**attempt))
     return once()

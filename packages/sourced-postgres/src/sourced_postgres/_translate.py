@@ -40,6 +40,8 @@ __all__ = [
     "CallersError",
     "Refusal",
     "detail_of",
+    "is_replaced",
+    "may_be_callers",
     "stood_in_the_way",
     "timed_out",
     "translate",
@@ -138,6 +140,16 @@ def _text_of(error: psycopg.Error) -> str:
     return error.diag.message_primary or str(error).strip().partition("\n")[0]
 
 
+def is_replaced(error: psycopg.Error) -> bool:
+    """Return whether a function was replaced while it was being called; nothing was done then."""
+    return error.sqlstate == "XX000" and "cache lookup failed" in str(error)
+
+
+def may_be_callers(error: psycopg.Error) -> bool:
+    """Return whether an error at the end of a transaction may be what the caller's rows violate."""
+    return type(translate(error, "")) is StoreError
+
+
 def stood_in_the_way(
     error: psycopg.Error,
     name: str,
@@ -220,6 +232,10 @@ def _unavailable(state: str, error: psycopg.Error, name: str) -> StoreError:
         return stood_in_the_way(error, name)
     if state in _RESPITE:
         return StoreUnavailableError(f"{name} {_RESPITE[state].format(text=text)}")
+    if is_replaced(error):
+        return StoreUnavailableError(
+            f"the functions in {name} were being replaced by those of another release; try again"
+        )
     if state == "42501":
         return StoreError(
             f"the role may not do this in {name} ({text}): install with role=… grants what "

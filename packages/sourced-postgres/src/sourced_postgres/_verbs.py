@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from sourced._arguments import checked_bound, checked_limit, checked_place
 from sourced._faults import is_armed, reach
@@ -35,7 +36,7 @@ from sourced_postgres._rows import (
 )
 from sourced_postgres._statements import call
 from sourced_postgres._sync import run_sync
-from sourced_postgres._translate import Refusal, stood_in_the_way, translated
+from sourced_postgres._translate import Refusal, is_replaced, stood_in_the_way, translated
 
 __all__ = ["Verbs", "appended_of", "repeats_among"]
 
@@ -149,7 +150,7 @@ class Verbs:
         statement = call(self._options.schema, verb, len(arguments), columns)
         is_open = bool(halt) and is_armed()
         with translated(self._name), self._writing(is_open=is_open) as connection:
-            row = connection.execute(statement, arguments).fetchone()
+            row = _answered(connection, statement, arguments)
             if is_open:
                 reach(halt)
         assert row is not None
@@ -163,7 +164,7 @@ class Verbs:
             if sync is not None:
                 with self._syncing():
                     run_sync(connection, sync)
-            row = connection.execute(statement, arguments).fetchone()
+            row = _answered(connection, statement, arguments)
         assert row is not None
         return row
 
@@ -216,6 +217,17 @@ class Verbs:
         return StoreUnavailableError(
             f"somebody else was writing a message of the same id to {self._name}; try again"
         )
+
+
+def _answered(connection: Connection, statement: bytes, arguments: Sequence[Any]) -> Row | None:
+    """Call a function; once more if an upgrade replaced it in the very moment."""
+    try:
+        return connection.execute(statement, arguments).fetchone()
+    except psycopg.errors.InternalError_ as error:
+        is_idle = connection.info.transaction_status == TransactionStatus.IDLE
+        if not (is_idle and is_replaced(error)):
+            raise
+    return connection.execute(statement, arguments).fetchone()
 
 
 def _append_call(

@@ -41,6 +41,24 @@ class FencingConformance(Suite):
         assert given.delivery(claim.group, claim.stream_id) == before
         assert len(given.log()) == length
 
+    @pytest.mark.parametrize("part", ["worker", "epoch", "next_seq"])
+    def test_commit_compares_every_part_of_a_claim_also_without_a_sync(
+        self, given: Given, part: str
+    ) -> None:
+        """T16, I3: a crash may hand an epoch out again, so the place in the stream counts too."""
+        given.group()
+        given.appended("a", "added", "added", "added")
+        claim = given.claimed()
+        wrong = {"worker": given.worker(), "epoch": claim.epoch + 1, "next_seq": 2}
+        other = replace(claim, **{part: wrong[part]})
+
+        with pytest.raises(CommitRefusedError) as refused:
+            given.acked(other, 3, append=(message("out"),))
+
+        assert isinstance(refused.value.failures["a"], ClaimLostError)
+        given.acked(claim, 3)
+        assert given.delivery() is None
+
     def test_commit_after_the_lease_is_refused_while_another_holds_the_stream(
         self, given: Given
     ) -> None:

@@ -52,6 +52,8 @@ BEGIN
         UPDATE {schema}.deliveries AS d
         SET worker = NULL, claimed_at = NULL, suspect = true, ready_at = v_now
         WHERE d.ctid = ANY (v_places)
+            -- By a snapshot of now: whoever joined meanwhile may have claimed what was freed.
+            AND NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.id = d.worker)
         RETURNING d."group"
     )
     SELECT
