@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any, LiteralString, cast
@@ -434,6 +436,65 @@ def test_a_worker_goes_on_when_functions_are_replaced_under_it(
     assert replaced
     assert after.messages[0].seq == 9
     running.close()
+
+
+def test_a_call_whose_functions_are_replaced_meanwhile_is_done_all_the_same(
+    plain: PostgresStore, url: str, connection: psycopg.Connection, schema: str
+) -> None:
+    """It waits inside one for a stream; the functions that it goes on to are gone by then."""
+    plain.install()
+    running = open_store(url, pool_size=1)
+    for _ in range(8):
+        running.append([message("a"), message("b")])
+    update = sql.SQL("UPDATE {} SET functions = ''")
+    connection.execute(update.format(sql.Identifier(schema, "migrations")))
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(**parameters_of(connection)) as holder:
+        plain.bind(holder).append([message("b")])
+        appending = pool.submit(running.append, [message("a"), message("b")])
+        until_waiting(connection, holder)
+        assert plain.install()
+        holder.commit()
+
+        assert [each.seq for each in appending.result().messages] == [9, 10]
+    running.close()
+
+
+def test_a_migration_that_waits_for_a_transaction_lets_others_append(
+    plain: PostgresStore, connection: psycopg.Connection, schema: str
+) -> None:
+    make_older(connection, schema, 2)
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(**parameters_of(connection)) as holder:
+        lock = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE")
+        holder.execute(lock.format(sql.Identifier(schema, "deliveries")))
+        migrating = pool.submit(plain.migrate)
+        until_waiting(connection, holder)
+        for _ in range(5):
+            began = time.monotonic()
+            connection.execute("SET lock_timeout = '5s'")
+            connection.execute(
+                sql.SQL("DELETE FROM {} WHERE false").format(sql.Identifier(schema, "deliveries"))
+            )
+            assert time.monotonic() - began < 2  # a tenth, and what the machine has to do besides
+        assert not migrating.done()
+        holder.commit()
+
+        assert [one.version for one in migrating.result()] == [3]
+
+
+def parameters_of(connection: psycopg.Connection) -> dict[str, Any]:
+    """What another connection to the same database is opened with."""
+    return {**connection.info.get_parameters(), "password": connection.info.password}
+
+
+def until_waiting(connection: psycopg.Connection, holder: psycopg.Connection) -> None:
+    """Return when somebody waits for what the holder has locked."""
+    query = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+    deadline = time.monotonic() + 20
+    while not connection.execute(query, [holder.info.backend_pid]).fetchall():
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.005)
 
 
 def test_uninstall_leaves_what_is_the_users(

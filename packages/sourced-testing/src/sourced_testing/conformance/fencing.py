@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ class FencingConformance(Suite):
         given.group()
         given.appended("a", "added", "added", "added")
         claim = given.claimed()
-        wrong = {"worker": given.worker(), "epoch": claim.epoch + 1, "next_seq": 2}
+        wrong: dict[str, Any] = {"worker": given.worker(), "epoch": claim.epoch + 1, "next_seq": 2}
         other = replace(claim, **{part: wrong[part]})
 
         with pytest.raises(CommitRefusedError) as refused:
