@@ -339,6 +339,8 @@ class PostgresStore(Verbs):
                 partial(self._call, "unsubscribe", [known(group), None, *_operator(by)])
             )
             self._move_on(key)
+            while self._call("shed_snapshots", [str(key), "10000"])[0]:
+                pass
             (is_gone,) = self._patiently(partial(self._call, "remove", [group, *_operator(by)]))
 
     def stop(self, group: str, *, by: Operator | None = None) -> None:
