@@ -172,6 +172,21 @@ def test_success_starts_the_attempts_again(app_on: AppFactory, clock: FakeClock)
     assert attempts == [1, 2, 1, 2]
 
 
+def test_a_plain_function_in_the_class_statement_decides(app_on: AppFactory) -> None:
+    def policy(failure: Failure) -> Decision:
+        return Skip(reason="a function decided")
+
+    class Failing(Reactor, group="Failing", errors=policy):
+        @on
+        def come(self, event: Came) -> None:
+            raise BrokenError("n")
+
+    app = app_on(Failing)
+    app.append(Came(n=1), to="s")
+
+    assert app.drain().skipped == 1
+
+
 def test_a_policy_sees_the_handlers_own_exception_and_the_failing_message(
     app_on: AppFactory,
 ) -> None:

@@ -121,7 +121,8 @@ class Consumer:
         if errors is not None:
             if (problem := policy_problem(errors)) is not None:
                 raise DefinitionError(place_of_class(cls), f"errors= {problem}")
-            cls.error_policy = errors
+            # Wrapped: a plain function on a class would be taken for a method of its instances.
+            cls.error_policy = staticmethod(errors)
         if not cls.__module__.startswith("sourced._"):
             cls._read_handlers()
 
