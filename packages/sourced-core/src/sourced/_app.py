@@ -32,6 +32,7 @@ from sourced._groups import Groups, this_operator
 from sourced._handle_now import HandleNow
 from sourced._host import forget_host, note_host, provide_default
 from sourced._messages import Command, Message, decode, with_meta
+from sourced._metrics import Metrics
 from sourced._outcomes import Dispatch
 from sourced._reader import StoreReader
 from sourced._receipt import Receipt
@@ -187,6 +188,11 @@ class App:
         return made
 
     @property
+    def metrics(self) -> Metrics:
+        """What this process has counted and measured for the app."""
+        return self._engine.metrics
+
+    @property
     def installed(self) -> bool:
         """Whether the store's tables are there, in this version."""
         return self.store.installed()
@@ -241,9 +247,7 @@ class App:
         engine, _ = self.ready()
         with engine.stamping():
             addressed, stream_id = self.addressed(message, to, meta, id)
-            return dispatch_message(
-                self.store, self.store, addressed, stream_id, at=at, after=after
-            )
+            return dispatch_message(self.store, engine, addressed, stream_id, at=at, after=after)
 
     def dispatch_many(
         self, dispatches: Dispatch[Message] | Iterable[Dispatch[Message]]
@@ -267,7 +271,7 @@ class App:
         engine, _ = self.ready()
         with engine.stamping():
             addressed = [self._addressed_now(dispatch) for dispatch in several(dispatches)]
-            return dispatch_many(self.store, self.store, addressed)
+            return dispatch_many(self.store, engine, addressed)
 
     def append(
         self, events: Sequence[Message] | Message, *, to: str, expected_seq: int | None = None
@@ -288,7 +292,7 @@ class App:
         """
         engine, _ = self.ready()
         with engine.stamping():
-            return append_events(self.store, events, to, expected_seq)
+            return append_events(self.store, engine, events, to, expected_seq)
 
     def handle(
         self,

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sourced._batch import Batch, Page, Remembered
 from sourced._engine import UNREMEMBERED, Engine
+from sourced._measuring import note_appended, note_handled
 from sourced._messages import Message, decode, encode, stored_types
 from sourced._outcomes import Evolved
 from sourced._plan import Plan, sync_together
@@ -122,7 +123,9 @@ class Chain:
 
     def committed(self, stored: Sequence[StoredMessage]) -> None:
         """Remember states, where the streams came out as foreseen, and run what follows."""
+        note_appended(self._engine.metrics, stored)
         for plan in self._plans:
+            note_handled(self._engine.metrics, plan.batch.group, [plan], self._engine.clock.now())
             self._engine.after_commit(plan.batch.group, plan.after)
         places = {message.id: message.seq for message in stored}
         moved = {s.new.stream_id for s in self.steps if places.get(s.new.id) != s.seq}

@@ -10,6 +10,7 @@ from sourced._engine import Engine
 from sourced._failures import FAILURES
 from sourced._faults import reach
 from sourced._held import Held
+from sourced._measuring import note_appended, note_handled
 from sourced._plan import Plan, sync_together
 from sourced._settling import FollowUp, no_follow_up
 from sourced._store import (
@@ -96,6 +97,7 @@ class Committing:
             # Of a sync that ended its transaction, or left behind what cannot be committed.
             return {plan.batch.stream_id: TogetherFailedError(error) for plan in plans}
         reach("ack.after")
+        self._note(plans, committed)
         for plan, (_, follow_up) in zip(plans, thens, strict=True):
             self._committed(plan, committed, follow_up)
         return {}
@@ -123,6 +125,7 @@ class Committing:
         plan = decided[-1]
         if committed is not None:
             reach("ack.after")
+            self._note([plan], committed)
             self._committed(plan, committed, no_follow_up)
         return plan, None
 
@@ -170,6 +173,11 @@ class Committing:
             if isinstance(error, Exception) and not isinstance(error, _OF_THE_COMMIT):
                 raise
             raise SyncFailedError(error) from error
+
+    def _note(self, plans: Sequence[Plan], committed: Committed) -> None:
+        metrics = self._engine.metrics
+        note_appended(metrics, committed.messages)
+        note_handled(metrics, plans[0].batch.group, plans, self._engine.clock.now())
 
     def _committed(self, plan: Plan, committed: Committed, follow_up: FollowUp) -> None:
         stream_id = plan.batch.stream_id

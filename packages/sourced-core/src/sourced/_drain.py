@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sourced._engine import Engine
 from sourced._failures import safe_repr
+from sourced._metrics import PROMOTED
 from sourced._numbers import is_integer
 from sourced._pace import pace_of
 from sourced._registry import Registered, Registry
@@ -79,7 +80,11 @@ def _keep_house(engine: Engine) -> int:
     poll = engine.store.poll(lease)
     if poll.overdue:
         engine.store.reap(lease)
-    return engine.store.promote_due().moved if poll.due else 0
+    if not poll.due:
+        return 0
+    moved = engine.store.promote_due().moved
+    engine.metrics.add(PROMOTED, amount=moved)
+    return moved
 
 
 class _Pass:

@@ -24,6 +24,7 @@ from sourced._errors_policy import (
 )
 from sourced._failures import FAILURES, safe_repr
 from sourced._messages import Message, decode
+from sourced._metrics import Metrics
 from sourced._outcomes import Evolved, Fail, Outcomes
 from sourced._plan import Plan, plan_of
 from sourced._reader import Prefetched, StoreReader, TransactionReader
@@ -34,6 +35,7 @@ from sourced._settings import Settings
 from sourced._state_cache import StateCache
 from sourced._store import Claim, Pending, Store, Transaction
 from sourced._timeouts import Timeouts
+from sourced._tracing import NO_TRACING, Tracing
 from sourced.errors import StoreUnavailableError, UsageError
 
 __all__ = ["UNREMEMBERED", "Engine", "logger"]
@@ -52,6 +54,8 @@ class Engine:
         at_suspect: held by the round that handles a suspect delivery. If the process dies of it,
             the others that are in hand must not be taken for the cause, again and again.
         timeouts: waits of handlers' own statements, in a row.
+        metrics: what this process counts and measures.
+        tracing: is told of appends and handling.
     """
 
     store: Store
@@ -61,6 +65,8 @@ class Engine:
     runner: AsyncRunner = field(default_factory=AsyncRunner)
     at_suspect: threading.Lock = field(default_factory=threading.Lock)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    metrics: Metrics = field(default_factory=Metrics)
+    tracing: Tracing = NO_TRACING
 
     @contextmanager
     def stamping(self) -> Iterator[None]:

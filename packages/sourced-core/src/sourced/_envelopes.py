@@ -11,7 +11,7 @@ from uuid import UUID
 from sourced._codec import plain_json
 from sourced._json_text import from_json, name_problem, to_json
 from sourced._message import Message, UnknownMessage, known_type
-from sourced._meta import NO_KEYS, Meta, changed_meta
+from sourced._meta import NO_KEYS, Meta, ambient_keys, changed_meta
 from sourced._problems import InvalidError
 from sourced._records import NewMessage, StoredMessage
 from sourced.errors import PayloadError
@@ -103,10 +103,11 @@ def _payload_text(message: Message) -> str:
 
 
 def _user_text(meta: Meta) -> str:
-    if not meta.user:
+    ambient = ambient_keys.get()
+    if not meta.user and not ambient:
         return "{}"
     try:
-        return to_json(plain_json(dict(meta.user)))
+        return to_json(plain_json({**meta.user, **ambient}))
     except InvalidError as invalid:
         raise InvalidError(*invalid.under("meta")) from None
 

@@ -57,6 +57,17 @@ class HandleNow:
             UsageError: a handler asks for it.
         """
         refuse_handling()
+        with self._engine.tracing.appending(messages):
+            return self._run(messages, entries, follow=follow, max_steps=max_steps)
+
+    def _run(
+        self,
+        messages: Sequence[tuple[Message, str]],
+        entries: Collection[Registered],
+        *,
+        follow: bool,
+        max_steps: int,
+    ) -> tuple[Chain, Appended]:
         conflicts = 0
         while True:
             chain = Chain(

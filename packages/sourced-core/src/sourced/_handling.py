@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 from sourced._batch import Batch
 from sourced._committing import Committing
 from sourced._engine import Engine
 from sourced._faults import reach
 from sourced._held import Held
+from sourced._metrics import HANDLE_SECONDS
+from sourced._outcomes import Fail
 from sourced._plan import Plan
 from sourced._reader import Prefetched
 from sourced._registry import Registered
@@ -51,6 +54,14 @@ class Handling:
         self._held = held
         self._settling = settling
         self._committing = committing
+        self._took: dict[str, list[float]] = {"ok": [], "failed": []}
+
+    def note_times(self) -> None:
+        """Measure, once for the round, how long each go of its handlers took."""
+        for outcome, seconds in self._took.items():
+            if seconds:
+                labels = (self._entry.group, outcome)
+                self._engine.metrics.observe(HANDLE_SECONDS, labels, seconds)
 
     def read(self, claims: Sequence[Claim], limit: int) -> list[Ready]:
         """Return what there is to handle, at most `limit` messages of a stream."""
@@ -77,13 +88,23 @@ class Handling:
             else:
                 batches.append(batch)
                 undecoded.append(failure)
-        outcomes = self._engine.handle(self._entry, batches) if batches else []
-        plans = [
-            self._engine.plan(batch, outcome, failure)
-            for batch, outcome, failure in zip(batches, outcomes, undecoded, strict=True)
-        ]
+        plans = self._handled(batches, undecoded) if batches else []
         reach("handle.after_before_commit")
         return [plan for plan in plans if not self.settle_unhandled(plan)]
+
+    def _handled(self, batches: Sequence[Batch], undecoded: Sequence[Fail | None]) -> list[Plan]:
+        began = perf_counter()
+        with self._engine.tracing.handling(self._entry.group, batches) as failed:
+            outcomes = self._engine.handle(self._entry, batches)
+            plans = [
+                self._engine.plan(batch, outcome, failure)
+                for batch, outcome, failure in zip(batches, outcomes, undecoded, strict=True)
+            ]
+            errors = [plan.failure[1] for plan in plans if plan.failure is not None]
+            for error in errors:
+                failed(error)
+        self._took["failed" if errors else "ok"].append(perf_counter() - began)
+        return plans
 
     def plan_in(self, transaction: Transaction, ready: Ready) -> Plan:
         """Let the reactor decide a command by what a transaction reads.
@@ -93,7 +114,10 @@ class Handling:
         """
         batch, _ = self._engine.batch_of(self._entry, ready.pending, transaction=transaction)
         assert batch is not None, "is_decided has decoded it"
-        plan = self._engine.plan(batch, self._engine.decide_here(self._entry, batch))
+        with self._engine.tracing.handling(self._entry.group, [batch]) as failed:
+            plan = self._engine.plan(batch, self._engine.decide_here(self._entry, batch))
+            if plan.failure is not None:
+                failed(plan.failure[1])
         if plan.failure is not None and isinstance(plan.failure[1], StoreUnavailableError):
             raise plan.failure[1]
         return plan

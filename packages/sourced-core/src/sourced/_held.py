@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from sourced._engine import logger
+from sourced._engine import Engine, logger
+from sourced._metrics import LEASE_LOST
 from sourced._settling import STORE_PAUSE, FollowUp, no_follow_up
-from sourced._store import Claim, Park, Retry, Store, Then
+from sourced._store import Claim, Park, Retry, Then
 from sourced.errors import ClaimLostError
 
 __all__ = ["Held"]
@@ -21,8 +22,9 @@ class Held:
             lives.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, engine: Engine) -> None:
+        self._store = engine.store
+        self._metrics = engine.metrics
         self._claims: dict[str, Claim] = {}
         self.is_in_doubt = False
 
@@ -46,6 +48,7 @@ class Held:
     def lost(self, stream_id: str, error: Exception) -> None:
         """Drop a claim that is somebody else's by now; nothing of it was committed."""
         claim = self._claims.pop(stream_id)
+        self._metrics.add(LEASE_LOST, (claim.group,))
         logger.warning(
             "lease_lost: group %s, stream %s: %s",
             claim.group,

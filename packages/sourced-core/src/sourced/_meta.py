@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import KeysView, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -13,9 +14,12 @@ from sourced._clock import ambient_clock
 from sourced._ids import new_id
 from sourced._problems import InvalidError
 
-__all__ = ["NO_KEYS", "Meta", "changed_meta", "checked_keys", "new_meta"]
+__all__ = ["NO_KEYS", "Meta", "ambient_keys", "changed_meta", "checked_keys", "new_meta"]
 
 NO_KEYS: Final[Mapping[str, Any]] = MappingProxyType({})
+
+ambient_keys: ContextVar[Mapping[str, Any]] = ContextVar("sourced_keys", default=NO_KEYS)
+"""What the envelopes of messages that are encoded here carry besides their own, such as a trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ class Round:
         self._stopping = stopping
         self._bound = max_messages or entry.setting("max_messages", engine.settings.max_messages)
         self.result = Tally()
-        self._held = Held(engine.store)
+        self._held = Held(engine)
         self._settling = Settling(engine, entry, worker_id, self.result)
         self._committing = Committing(engine, worker_id, self._held, self.result)
         self._handling = Handling(engine, entry, self._held, self._settling, self._committing)
@@ -108,6 +108,7 @@ class Round:
             with self._engine.stamping():
                 self._handle(claims)
         finally:
+            self._handling.note_times()
             self._held.give_back()
 
     def _handle(self, claims: Sequence[Claim]) -> None:

@@ -11,6 +11,7 @@ from sourced import _errors_policy as policy
 from sourced._engine import Engine, logger
 from sourced._errors_policy import Failure, failure_record
 from sourced._failures import safe_repr
+from sourced._metrics import PARKED, RETRIES, SKIPPED
 from sourced._plan import Plan
 from sourced._records import StoredMessage
 from sourced._registry import Registered
@@ -159,17 +160,21 @@ class Settling:
         is_row = waits and isinstance(decision, policy.Retry)
         self._note_waits(failure, waits if is_row else 0)
         self._log(failure, type(decision).__name__.lower())
+        metrics, labels = self._engine.metrics, (failure.group, failure.type)
         match decision:
             case policy.Retry():
                 self._tally.retried += 1
+                metrics.add(RETRIES, labels)
             case policy.Park():
                 self._tally.parked += 1
+                metrics.add(PARKED, labels)
                 self._trip_breaker()
             case policy.Stop(reason=reason):
                 self._tally.stopped += 1
                 self._stop(failure, reason)
             case policy.Skip(reason=reason):
                 self._tally.skipped += 1
+                metrics.add(SKIPPED, labels)
                 self._skip(failure, reason)
         self._engine.tell(self._entry, decision, failure)
 

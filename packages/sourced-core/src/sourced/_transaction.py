@@ -48,7 +48,7 @@ class AppTransaction:
         engine, _ = self._app.ready()
         with engine.stamping():
             addressed = self._app.addressed(message, to, meta, id)
-            return dispatch_message(self._transaction, engine.store, *addressed, at=at, after=after)
+            return dispatch_message(self._transaction, engine, *addressed, at=at, after=after)
 
     def append(
         self, events: Sequence[Message] | Message, *, to: str, expected_seq: int | None = None
@@ -56,4 +56,4 @@ class AppTransaction:
         """Record events with the transaction; see `App.append`."""
         engine, _ = self._app.ready()
         with engine.stamping():
-            return append_events(self._transaction, events, to, expected_seq)
+            return append_events(self._transaction, engine, events, to, expected_seq)

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sourced._arguments import several
+from sourced._engine import Engine
 from sourced._failures import safe_repr
+from sourced._measuring import note_appended
 from sourced._messages import Message, decode, encode
 from sourced._moments import due
 from sourced._receipt import Receipt
@@ -22,7 +24,7 @@ __all__ = ["append_events", "dispatch_many", "dispatch_message"]
 
 def dispatch_message(
     verbs: Verbs,
-    store: Store,
+    engine: Engine,
     message: Message,
     stream_id: str,
     *,
@@ -36,18 +38,25 @@ def dispatch_message(
             that decides or evolves asks for it.
     """
     refuse_writing()
-    new = encode(message, stream_id)
-    if at is None and after is None:
-        return _append(verbs, store, new)
-    return _schedule(verbs, store, new, due(store.now, at=at, after=after))
+    store = engine.store
+    with engine.tracing.appending([(message, stream_id)]):
+        new = encode(message, stream_id)
+        if at is None and after is None:
+            return _append(verbs, engine, new)
+        return _schedule(verbs, store, new, due(store.now, at=at, after=after))
 
 
 def dispatch_many(
-    verbs: Verbs, store: Store, addressed: Sequence[tuple[Message, str]]
+    verbs: Verbs, engine: Engine, addressed: Sequence[tuple[Message, str]]
 ) -> list[Receipt]:
     """Record many messages in one transaction; repeats get the first one's receipt."""
     refuse_writing()
-    encoded = [encode(message, stream_id) for message, stream_id in addressed]
+    with engine.tracing.appending(addressed):
+        encoded = [encode(message, stream_id) for message, stream_id in addressed]
+        return _append_many(verbs, engine, encoded)
+
+
+def _append_many(verbs: Verbs, engine: Engine, encoded: Sequence[NewMessage]) -> list[Receipt]:
     receipts: dict[UUID, Receipt] = {}
     left = _first_of_each(encoded)
     while left:
@@ -55,8 +64,9 @@ def dispatch_many(
             stored = verbs.append(list(left.values())).messages
         except DuplicateMessageError as duplicate:
             repeat = left.pop(duplicate.message_id)
-            receipts[repeat.id] = _first_receipt(verbs, store, repeat, duplicate)
+            receipts[repeat.id] = _first_receipt(verbs, engine.store, repeat, duplicate)
         else:
+            note_appended(engine.metrics, stored)
             receipts.update((record.id, _receipt(record)) for record in stored)
             break
     given: set[UUID] = set()
@@ -78,7 +88,11 @@ def _first_of_each(encoded: Sequence[NewMessage]) -> dict[UUID, NewMessage]:
 
 
 def append_events(
-    verbs: Verbs, events: Sequence[Message] | Message, stream_id: str, expected_seq: int | None
+    verbs: Verbs,
+    engine: Engine,
+    events: Sequence[Message] | Message,
+    stream_id: str,
+    expected_seq: int | None,
 ) -> list[Message]:
     """Record messages at the end of one stream."""
     refuse_writing()
@@ -86,19 +100,23 @@ def append_events(
     for event in given:
         if not isinstance(event, Message):
             raise UsageError(f"expected an event, or several, got {safe_repr(event)}")
-    new = [encode(event, stream_id) for event in given]
     expect: dict[str, Expectation] = {}
     if expected_seq is not None:
         expect[stream_id] = ExpectedSeq(expected_seq)
-    return [decode(record) for record in verbs.append(new, expect=expect).messages]
+    with engine.tracing.appending([(event, stream_id) for event in given]):
+        new = [encode(event, stream_id) for event in given]
+        stored = verbs.append(new, expect=expect).messages
+    note_appended(engine.metrics, stored)
+    return [decode(record) for record in stored]
 
 
-def _append(verbs: Verbs, store: Store, new: NewMessage) -> Receipt:
+def _append(verbs: Verbs, engine: Engine, new: NewMessage) -> Receipt:
     try:
-        stored = verbs.append([new]).messages[0]
+        stored = verbs.append([new]).messages
     except DuplicateMessageError as duplicate:
-        return _first_receipt(verbs, store, new, duplicate)
-    return _receipt(stored)
+        return _first_receipt(verbs, engine.store, new, duplicate)
+    note_appended(engine.metrics, stored)
+    return _receipt(stored[0])
 
 
 def _receipt(stored: StoredMessage) -> Receipt:

@@ -6,6 +6,7 @@ import random
 import threading
 
 from sourced._engine import Engine
+from sourced._metrics import PROMOTED
 from sourced.runtime._presence import Presence
 from sourced.runtime._queue import WorkQueue
 from sourced.runtime._troubles import Troubles
@@ -65,5 +66,6 @@ class Housekeeper:
         if not poll.due:
             return False
         promoted = store.promote_due()
+        self._engine.metrics.add(PROMOTED, amount=promoted.moved)
         self._queue.add(promoted.groups)
         return promoted.moved > 0
