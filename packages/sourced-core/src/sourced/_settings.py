@@ -12,6 +12,14 @@ from sourced.errors import ConfigurationError
 
 __all__ = ["Settings", "check_app"]
 
+_SPANS = (
+    "lease",
+    "heartbeat",
+    "poll_interval",
+    "breaker_window",
+    "batch_budget",
+    "stalled_after",
+)
 _LEAST = {"breaker": 1, "max_streams": 1, "max_messages": 1, "cache_size": 0}
 
 
@@ -30,6 +38,8 @@ class Settings:
         max_messages: messages per stream and claim, unless a reactor says otherwise.
         batch_budget: after so long of handling, what is done is committed.
         cache_size: states remembered per process.
+        stalled_after: the progress check is red when something has been ready for so long and
+            nothing of its group was acked meanwhile.
         code_version: kept with worker rows and failures.
 
     Raises:
@@ -46,10 +56,11 @@ class Settings:
     max_messages: int = 50
     batch_budget: timedelta = timedelta(milliseconds=200)
     cache_size: int = 2_000
+    stalled_after: timedelta = timedelta(minutes=1)
     code_version: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("lease", "heartbeat", "poll_interval", "breaker_window", "batch_budget"):
+        for name in _SPANS:
             self._check_span(name)
         for name, least in _LEAST.items():
             if not is_integer(getattr(self, name), least=least):

@@ -6,6 +6,7 @@ workers × N     take a group from the queue: one round of claim, handle, commit
 housekeeper     polls: groups with something ready → queue; promotes what is due, reaps the dead
 heartbeat       the session's own thread
 store           hints → queue
+health          optional: its own threads, see `_health`
 ```
 
 The end, whose states are those of the main thread:
@@ -49,11 +50,14 @@ from sourced._round import Round
 from sourced._session import Session
 from sourced._tally import Tally
 from sourced.errors import UsageError
+from sourced.runtime._address import address_of
+from sourced.runtime._health import HealthServer
 from sourced.runtime._housekeeper import Housekeeper
 from sourced.runtime._presence import Presence
 from sourced.runtime._queue import WorkQueue
 from sourced.runtime._troubles import Troubles
 from sourced.runtime._unheard import Unheard
+from sourced.runtime._watch import Watch
 
 __all__ = ["GRACE", "Ended", "Supervisor"]
 
@@ -102,8 +106,12 @@ class Supervisor:
         threads: how many streams' batches are handled at the same time.
         groups: only these: one or several, reactors or names; all of the app's when None.
         grace: how long, in seconds, what is in hand may take after the end has been asked for.
+        health: where to serve `/livez`, `/readyz`, `/healthz` and `/metrics` over HTTP while it
+            runs: `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for every address; port 0 takes any
+            that is free. Nobody is asked for a password there. Nowhere when None.
 
     Raises:
+        ConfigurationError: `health` is no address.
         UsageError: no threads, or no groups to serve.
         UnknownGroupError: a group is not registered with this app.
     """
@@ -115,6 +123,7 @@ class Supervisor:
         threads: int = 4,
         groups: Any = None,
         grace: float = GRACE,
+        health: str | None = None,
     ) -> None:
         if not is_integer(threads, least=1):
             raise UsageError(f"threads must be 1 or more, got {safe_repr(threads)}")
@@ -138,6 +147,9 @@ class Supervisor:
         self._tally = Tally()
         self._error: BaseException | None = None
         self._began = False
+        self._is_asked = False
+        self._health_at = None if health is None else address_of(health)
+        self._health: HealthServer | None = None
 
     @property
     def tally(self) -> Tally:
@@ -145,8 +157,14 @@ class Supervisor:
         with self._lock:
             return replace(self._tally)
 
+    @property
+    def health_url(self) -> str | None:
+        """Where health is served, with the port that it got; None while it is not."""
+        return None if self._health is None else self._health.url
+
     def stop(self) -> None:
         """Ask for the end, from any thread; asked again, what is in hand is given back at once."""
+        self._is_asked = True
         self._notes.put("stop")
 
     def listen(self) -> None:
@@ -164,10 +182,15 @@ class Supervisor:
         """Handle what comes until the end is asked for.
 
         Raises:
+            ConfigurationError: health cannot be served at its address.
             StoreUnavailableError: the store could not be reached at the start.
             SchemaError: it is not installed.
         """
-        engine, _ = self._begin()
+        with self._watched():
+            return self._run_until_told()
+
+    def _run_until_told(self) -> Ended:
+        engine, _ = self._app.ready()
         paces = {name: pace_of(engine, entry) for name, entry in self._entries.items()}
 
         def duties(presence: Presence) -> list[Duty]:
@@ -187,11 +210,15 @@ class Supervisor:
         not within its lease, what it held is handled here.
 
         Raises:
+            ConfigurationError: health cannot be served at its address.
             StoreUnavailableError: the store went away; what was committed stands.
             SchemaError: it is not installed.
         """
-        engine, _ = self._begin()
+        with self._watched():
+            return self._drain()
 
+    def _drain(self) -> Ended:
+        engine, _ = self._app.ready()
         unheard = Unheard(engine, self._entries)
 
         def duty(presence: Presence) -> None:
@@ -212,11 +239,23 @@ class Supervisor:
 
     # --- the main thread --------------------------------------------------------------------------
 
-    def _begin(self) -> tuple[Engine, Any]:
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Begin, and serve health meanwhile, if anywhere: also while the store is not there."""
         if self._began:
             raise UsageError("a supervisor runs once: make another one")
         self._began = True
-        return self._app.ready()
+        if self._health_at is None:
+            yield
+            return
+        watch = Watch(self._app, self._entries, is_stopping=lambda: self._is_asked)
+        self._health = HealthServer(self._health_at, watch)
+        self._health.start()
+        try:
+            yield
+        finally:
+            self._health.close()
+            self._health = None
 
     def _supervise(self, engine: Engine, duties: Callable[[Presence], Sequence[Duty]]) -> Ended:
         presence = Presence(lambda: Session(engine, self._entries.values()))
@@ -283,6 +322,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        self._is_asked = True
         self._signals.append(number)
         if len(self._signals) > 2:
             os._exit(FORCED_EXIT)
