@@ -44,7 +44,7 @@ def test_an_event_handler_that_returns_something_else_is_told() -> None:
     error = only(Fail, handled(Odd(), ListStream("s", Step(), Look()).batch(after=1))).error
 
     assert isinstance(error, UsageError)
-    assert "Odd.step returned 1" in str(error)
+    assert "Odd.step returned int(…)" in str(error)
     assert "Place" in str(error)
 
 

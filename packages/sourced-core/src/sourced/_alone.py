@@ -197,11 +197,13 @@ class Alone:
         self._clock.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**conflicts)))
 
     def _tell(self, stream_id: str) -> None:
+        claim = self._held[stream_id]
         logger.info(
             "group %s, stream %s: %d conflicts in a row; deciding under the stream's lock",
-            self._held[stream_id].group,
+            claim.group,
             stream_id,
             CONFLICTS,
+            extra={"group": claim.group, "stream": stream_id, "worker": claim.worker},
         )
 
 

@@ -530,7 +530,11 @@ class App:
             return
         if self._registry.decider_of(message) is None and not self._registry.handlers_of(message):
             self._unhandled.add(message)
-            logger.info("no reactor registered here handles %s", message.__name__)
+            logger.info(
+                "no reactor registered here handles %s",
+                message.__name__,
+                extra={"message_type": message.__message_type__},
+            )
 
 
 def _tell(entry: Registered, answer: Registration) -> None:
@@ -539,12 +543,14 @@ def _tell(entry: Registered, answer: Registration) -> None:
             "group %s now handles %s too; what is stored of them is not handled unless reset",
             entry.group,
             ", ".join(sorted(answer.added_types)),
+            extra={"group": entry.group},
         )
     if answer.created and answer.past_streams:
         logger.info(
             "group %s is new and will handle what %s already",
             entry.group,
             "1 stream holds" if answer.past_streams == 1 else f"{answer.past_streams} streams hold",
+            extra={"group": entry.group},
         )
 
 

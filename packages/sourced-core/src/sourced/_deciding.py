@@ -22,7 +22,7 @@ from uuid import UUID
 from sourced._batch import Batch
 from sourced._consumer import Stateful, seq_of
 from sourced._evolve import Evolution, evolve
-from sourced._failures import FAILURES
+from sourced._failures import FAILURES, kind_of
 from sourced._handler_table import Handler
 from sourced._hooks import Hooks
 from sourced._messages import Command, Event, Message, caused_by, decode_new, encode, stored_types
@@ -238,8 +238,8 @@ def _event(item: object, decider: Handler) -> Event:
     what = item.message if isinstance(item, Dispatch) else item
     if isinstance(what, Command):
         raise UsageError(
-            f"{decider.place} yielded the command {what!r}; deciding yields events, and what "
-            "follows from them is yielded by a reaction (@react)"
+            f"{decider.place} yielded the command {kind_of(what)}; deciding yields events, and "
+            "what follows from them is yielded by a reaction (@react)"
         )
     hint = "; write `yield from` for several" if isinstance(what, list | tuple) else ""
-    raise UsageError(f"{decider.place} yielded {what!r}, which is no event{hint}")
+    raise UsageError(f"{decider.place} yielded {kind_of(what)}, which is no event{hint}")

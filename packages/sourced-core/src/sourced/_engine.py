@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from sourced._errors_policy import (
     Policy,
     checked_decision,
 )
-from sourced._failures import FAILURES, safe_repr
+from sourced._failures import FAILURES, kind_of
 from sourced._messages import Message, decode
 from sourced._metrics import Metrics
 from sourced._outcomes import Evolved, Fail, Outcomes
@@ -141,7 +141,12 @@ class Engine:
             try:
                 return list(self.runner.settle(entry.reactor.handle_batches(batches)))
             except Exception:
-                logger.debug("group %s: handling streams one by one", entry.group, exc_info=True)
+                logger.debug(
+                    "group %s: handling streams one by one",
+                    entry.group,
+                    exc_info=True,
+                    extra={"group": entry.group},
+                )
         results = [_attempt(entry.reactor.handle_batch, batch) for batch in batches]
         waiting = [n for n, result in enumerate(results) if inspect.isawaitable(result)]
         if waiting:
@@ -170,7 +175,11 @@ class Engine:
         except StoreUnavailableError:
             raise
         except Exception:
-            logger.exception("the error policy of group %s failed; parking", entry.group)
+            logger.exception(
+                "the error policy of group %s failed; parking",
+                failure.group,
+                extra=failure.named(),
+            )
             return Park()
 
     def tell(self, entry: Registered, decision: Decision, failure: Failure) -> None:
@@ -178,7 +187,8 @@ class Engine:
         policy: Policy = entry.setting("error_policy", self.settings.errors)
         told = policy.told(decision) if isinstance(policy, ErrorPolicy) else None
         if told is not None:
-            self.call_safely(lambda: told(failure), f"a callback of group {entry.group}")
+            what = f"a callback of group {entry.group}"
+            self.call_safely(lambda: told(failure), what, failure.named())
 
     def remember(
         self, batch: Batch, evolved: Sequence[Evolved], stored: Sequence[StoredMessage]
@@ -195,17 +205,18 @@ class Engine:
     def after_commit(self, group: str, hooks: Sequence[Callable[[], object]]) -> None:
         """Run hooks that follow a commit; their errors are logged."""
         for hook in hooks:
-            self.call_safely(partial(self._settled, hook), f"after_commit of group {group}")
+            what = f"after_commit of group {group}"
+            self.call_safely(partial(self._settled, hook), what, {"group": group})
 
     def _settled(self, hook: Callable[[], object]) -> None:
         self.runner.settle(hook())
 
-    def call_safely(self, call: Callable[[], Any], what: str) -> None:
-        """Call what must not break the engine."""
+    def call_safely(self, call: Callable[[], Any], what: str, named: Mapping[str, str]) -> None:
+        """Call what must not break the engine; an error is logged with what it belongs to."""
         try:
             call()
         except FAILURES:
-            logger.exception("%s failed", what)
+            logger.exception("%s failed", what, extra=dict(named))
 
 
 def _attempt(handle: Callable[[Batch], Any], batch: Batch) -> Any:
@@ -221,7 +232,7 @@ def _outcomes(batch: Batch, result: Any) -> Outcomes:
         return result
     if not isinstance(result, BaseException):
         result = UsageError(
-            f"handle_batch returned {safe_repr(result)}; "
+            f"handle_batch returned {kind_of(result)}; "
             "return a list of outcomes, such as [Ack(seq)]"
         )
     if not isinstance(result, FAILURES):

@@ -47,6 +47,7 @@ class Failure:
         seq: its seq.
         type: its type.
         attempt: how often it has been tried, this time included; from 1.
+        correlation_id: of the message, empty if it is not known.
     """
 
     exception: BaseException
@@ -57,6 +58,17 @@ class Failure:
     group: str
     stream_id: str
     attempt: int
+    correlation_id: str = ""
+
+    def named(self) -> dict[str, str]:
+        """Return whose failure it is, as log records carry it."""
+        return {
+            "group": self.group,
+            "stream": self.stream_id,
+            "message_id": self.message_id,
+            "message_type": self.type,
+            "correlation_id": self.correlation_id,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sourced._batch import StreamReader
 from sourced._consumer import Stateful
+from sourced._failures import kind_of
 from sourced._messages import Message
 from sourced._running import Running
 from sourced.errors import UsageError
@@ -51,8 +52,8 @@ def _accepted(consumer: Stateful[Any], state: Any, returned: Any, place: str) ->
     if isinstance(returned, expected):
         return returned
     raise UsageError(
-        f"{place} returned {returned!r}; an event handler changes the state and returns nothing, "
-        f"or returns a new state: {getattr(expected, '__name__', expected)}"
+        f"{place} returned {kind_of(returned)}; an event handler changes the state and returns "
+        f"nothing, or returns a new state: {getattr(expected, '__name__', expected)}"
     )
 
 

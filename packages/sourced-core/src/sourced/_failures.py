@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 
-__all__ = ["FAILURES", "safe_repr"]
+__all__ = ["FAILURES", "kind_of", "safe_repr"]
 
 FAILURES = (Exception, CancelledError, SystemExit, GeneratorExit)
 """What user code may raise and the engine takes for the message's failure.
@@ -22,3 +22,8 @@ def safe_repr(value: object, bound: int = 200) -> str:
         kind = type(value).__qualname__
         return f"<{kind} whose __repr__ raised {type(broken).__qualname__}>"
     return text if len(text) <= bound else f"{text[:bound]} …"
+
+
+def kind_of(value: object) -> str:
+    """Return of what kind a value is, for texts that reach a log: what it holds is nobody's."""
+    return "None" if value is None else f"{type(value).__qualname__}(…)"

@@ -87,4 +87,8 @@ class Held:
             self._store.release(claims)
         except Exception:  # noqa: BLE001 - the error that ended the round must not be hidden
             self.is_in_doubt = True
-            logger.warning("could not release %d claims; they end with the worker", len(claims))
+            logger.warning(
+                "could not release %d claims; they end with the worker",
+                len(claims),
+                extra={"group": claims[0].group, "worker": claims[0].worker},
+            )

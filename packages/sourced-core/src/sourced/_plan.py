@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sourced._batch import Batch
-from sourced._failures import FAILURES, safe_repr
+from sourced._failures import FAILURES, kind_of, safe_repr
 from sourced._messages import encode
 from sourced._moments import due
 from sourced._outcomes import (
@@ -157,7 +157,7 @@ def _take(plan: Plan, outcome: Outcome) -> None:
             plan.snapshot = outcome
         case _:
             raise UsageError(
-                f"handle_batch returned {safe_repr(outcome)}, which is no outcome: "
+                f"handle_batch returned {kind_of(outcome)}, which is no outcome: "
                 "return Append, Schedule, Sync, AfterCommit, Ack or Fail"
             )
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sourced._batch import Batch
+from sourced._failures import kind_of
 from sourced._messages import Message, caused_by, encode, with_meta
 from sourced._moments import checked_delay, checked_moment
 from sourced._outcomes import Append, Dispatch, Schedule
@@ -69,7 +70,7 @@ def check_new(message: Message, seen: set[UUID], place: str) -> None:
     if message.meta.seq is not None or len(seen) == known:
         name = type(message).__name__
         raise UsageError(
-            f"{place} yielded a message that exists already, {message!r}: "
+            f"{place} yielded a message that exists already, {kind_of(message)}: "
             f"build another one, {name}(**message.payload)"
         )
 
@@ -78,7 +79,9 @@ def _message(item: object, place: str) -> Message:
     if isinstance(item, Message):
         return item
     hint = "; write `yield from` for several" if isinstance(item, list | tuple) else ""
-    raise UsageError(f"{place} yielded {item!r}: yield messages, or Dispatch(message, to=…){hint}")
+    raise UsageError(
+        f"{place} yielded {kind_of(item)}: yield messages, or Dispatch(message, to=…){hint}"
+    )
 
 
 def _times(dispatch: Dispatch[Any], place: str) -> tuple[datetime | None, timedelta | None]:

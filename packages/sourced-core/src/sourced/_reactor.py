@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from sourced._batch import Batch
 from sourced._consumer import Consumer, seq_of
-from sourced._failures import FAILURES
+from sourced._failures import FAILURES, kind_of
 from sourced._handler_table import Handler, Kind
 from sourced._messages import Message
 from sourced._outcomes import Ack, Fail, Outcome, Outcomes, Sync
@@ -108,8 +108,9 @@ class Reactor(Consumer):
 
         def refuse(item: object) -> None:
             raise UsageError(
-                f"{handler.place} gave {item!r}, but with `connection` it runs inside the commit, "
-                "where nothing can be added to it; yield from a handler without `connection`"
+                f"{handler.place} gave {kind_of(item)}, but with `connection` it runs inside the "
+                "commit, where nothing can be added to it; yield from a handler without "
+                "`connection`"
             )
 
         return run() if handler.is_async else run_now(run())

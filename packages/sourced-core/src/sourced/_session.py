@@ -54,7 +54,11 @@ class Session:
         try:
             self._engine.store.leave(self.worker_id)
         except Exception:  # noqa: BLE001 - leaving is a courtesy; the lease does the rest
-            logger.warning("worker %s could not leave; its lease will end", self._name)
+            logger.warning(
+                "worker %s could not leave; its lease will end",
+                self._name,
+                extra={"worker": self.worker_id},
+            )
 
     def join(self) -> None:
         """Write the worker's row; nothing can be claimed before."""
@@ -73,8 +77,12 @@ class Session:
         """Say that the worker lives; one that was declared dead takes a new id."""
         reach("heartbeat.lost")
         if not self._engine.store.heartbeat(self.worker_id):
-            logger.warning("worker %s was declared dead; taking a new id", self._name)
-            self.worker_id = new_worker_id()
+            former, self.worker_id = self.worker_id, new_worker_id()
+            logger.warning(
+                "worker %s was declared dead; taking a new id",
+                self._name,
+                extra={"worker": former},
+            )
             self.join()
 
     def _beat(self) -> None:
@@ -82,4 +90,9 @@ class Session:
             try:
                 self.beat()
             except Exception:  # noqa: BLE001 - nothing may end the heartbeat
-                logger.warning("heartbeat of worker %s failed", self._name, exc_info=True)
+                logger.warning(
+                    "heartbeat of worker %s failed",
+                    self._name,
+                    exc_info=True,
+                    extra={"worker": self.worker_id},
+                )

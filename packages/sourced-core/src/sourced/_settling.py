@@ -21,6 +21,7 @@ from sourced._timeouts import FREE
 from sourced.errors import (
     BusyError,
     NotFoundError,
+    PayloadError,
     StatementTimeoutError,
     StoreUnavailableError,
     StreamLockedError,
@@ -61,6 +62,7 @@ class Settling:
                 group=self._entry.group,
                 stream_id=plan.batch.stream_id,
                 attempt=plan.batch.attempt if plan.ack_seq is None else 1,
+                correlation_id=str(message.meta.correlation_id) if message else "",
             )
         )
 
@@ -137,6 +139,7 @@ class Settling:
             group=claim.group,
             stream_id=claim.stream_id,
             attempt=claim.attempts,
+            correlation_id=str(record.correlation_id) if record else "",
         )
 
     def _record(self, failure: Failure) -> str:
@@ -189,6 +192,7 @@ class Settling:
                 self._entry.group,
                 settings.breaker,
                 settings.breaker_window,
+                extra={"group": self._entry.group, "worker": self._worker},
             )
 
     def _stop(self, failure: Failure, reason: str) -> None:
@@ -205,7 +209,12 @@ class Settling:
                 by=Operator(actor=self._worker, reason=why),
             )
         except (BusyError, NotFoundError):  # somebody else has claimed it and will decide
-            logger.debug("skip of %s #%d left to another", failure.stream_id, failure.seq)
+            logger.debug(
+                "skip of %s #%d left to another",
+                failure.stream_id,
+                failure.seq,
+                extra=failure.named() | {"worker": self._worker},
+            )
 
     def _log(self, failure: Failure, decided: str) -> None:
         logger.warning(
@@ -215,16 +224,17 @@ class Settling:
             failure.seq,
             failure.type,
             failure.attempt,
-            policy.storable_text(safe_repr(failure.exception, 500), 500),
+            policy.storable_text(_without_values(failure.exception), 500),
             decided,
-            extra={
-                "group": failure.group,
-                "stream": failure.stream_id,
-                "message_id": failure.message_id,
-                "message_type": failure.type,
-                "worker": self._worker,
-            },
+            extra=failure.named() | {"worker": self._worker},
         )
+
+
+def _without_values(error: BaseException) -> str:
+    """Return an error for a log: of a payload that does not fit, the fields alone."""
+    if isinstance(error, PayloadError):
+        return f"PayloadError({error.type!r}: {', '.join(error.problems)})"
+    return safe_repr(error, 500)
 
 
 def no_follow_up() -> None:

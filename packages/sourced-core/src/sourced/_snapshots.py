@@ -41,9 +41,14 @@ class SnapshotCodec:
         """Return the state of a snapshot, or None if it cannot be read: history is there, too."""
         try:
             return Decoded(self.decode(consumer, text))
-        except Exception:  # whatever is wrong with a snapshot, it is only a shortcut
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a snapshot, it is only a shortcut
             name = type(consumer).__qualname__
-            logger.warning("a snapshot of %s does not decode; ignored", name, exc_info=True)
+            logger.warning(
+                "a snapshot of %s does not decode (%s); ignored",
+                name,
+                type(error).__name__,  # its text may say what the state held
+                extra={"group": consumer.group},
+            )
             return None
 
 

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 from sourced._failures import safe_repr
 from sourced.errors import ConfigurationError
 
-__all__ = ["Address", "address_of", "shown_address"]
+__all__ = ["Address", "address_of", "check_address", "shown_address"]
 
 Address = tuple[str, int]
 """A host, empty for every address of the machine, and a port."""
@@ -33,6 +33,15 @@ def address_of(text: object) -> Address:
     elif ":" in host or any(letter.isspace() or letter in "[]/@" for letter in host):
         raise _wrong(text)
     return host, int(port)
+
+
+def check_address(text: object) -> None:
+    """Refuse what `Supervisor(…, health=…)` could not listen at.
+
+    Raises:
+        ConfigurationError: it is none of the forms that are understood.
+    """
+    address_of(text)
 
 
 def shown_address(address: Address) -> str:

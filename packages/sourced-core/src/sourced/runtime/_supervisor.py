@@ -347,7 +347,8 @@ class Supervisor:
             try:
                 self._run(round_, group, paces[group])
             except BaseException as error:  # noqa: BLE001 - nothing ends a worker
-                self._queue.rest(group, self._troubles.failed(f"group {group}", error))
+                pause = self._troubles.failed(f"group {group}", error, group=group)
+                self._queue.rest(group, pause)
                 presence.end(session, in_doubt=True)
             else:
                 self._troubles.worked(f"group {group}")

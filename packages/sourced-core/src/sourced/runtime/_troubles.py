@@ -27,6 +27,7 @@ A store of which some verbs fail and some work would otherwise be gone and back 
 class _Trouble:
     count: int = 0
     last_at: float = 0.0
+    group: str = ""
 
 
 class Troubles:
@@ -40,8 +41,13 @@ class Troubles:
         self._lock = threading.Lock()
         self._troubles: dict[str, _Trouble] = {}
 
-    def failed(self, what: str, error: BaseException) -> float:
+    def failed(self, what: str, error: BaseException, *, group: str = "") -> float:
         """Count a failure; log it if it is the first in a row.
+
+        Args:
+            what: failed.
+            error: why.
+            group: whose work it was, for the log.
 
         Returns:
             How long to leave it alone, in seconds: longer each time, with jitter.
@@ -51,11 +57,12 @@ class Troubles:
             trouble = self._troubles.setdefault(STORE if is_away else what, _Trouble())
             trouble.count += 1
             trouble.last_at = self._monotonic()
+            trouble.group = "" if is_away else group
             count = trouble.count
         if count == 1 and is_away:
             logger.warning("store_unavailable: %s; trying again until it answers", error)
         elif count == 1:
-            logger.error("%s failed; trying again", what, exc_info=error)
+            logger.error("%s failed; trying again", what, exc_info=error, extra=_named(group))
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(count - 1, 10))
         return pause * random.uniform(0.5, 1.0)
 
@@ -65,13 +72,16 @@ class Troubles:
             return
         with self._lock:
             ended = [key for key in (STORE, what) if self._has_ended(key)]
-            for key in ended:
-                del self._troubles[key]
-        for key in ended:
-            logger.warning("%s works again", key)
+            groups = [self._troubles.pop(key).group for key in ended]
+        for key, group in zip(ended, groups, strict=True):
+            logger.warning("%s works again", key, extra=_named(group))
 
     def _has_ended(self, key: str) -> bool:
         trouble = self._troubles.get(key)
         if trouble is None:
             return False
         return key != STORE or self._monotonic() - trouble.last_at >= QUIET
+
+
+def _named(group: str) -> dict[str, str]:
+    return {"group": group} if group else {}

@@ -56,7 +56,11 @@ class Unheard:
                 continue
             if worker.id not in self._first:
                 self._first[worker.id] = (worker.seen_at, now)
-                logger.info("worker %s holds something: waiting until it shows life", worker.name)
+                logger.info(
+                    "worker %s holds something: waiting until it shows life",
+                    worker.name,
+                    extra={"worker": worker.id},
+                )
             seen_at, since = self._first[worker.id]
             if worker.seen_at == seen_at and now - since < self._patience:
                 unheard.add(worker.id)
