@@ -56,6 +56,13 @@ def test_only_the_groups_asked_for_work(shop: Project) -> None:
     assert (data["handled"], data["left"]["Cart"]["pending"]) == (0, 1)
 
 
+def test_an_address_that_is_none_is_a_wrong_use(shop: Project) -> None:
+    result = shop.sourced("workers", "--health", "8080")
+
+    assert result.code == 2
+    assert "expected an address such as 127.0.0.1:8080" in result.err
+
+
 def test_an_app_without_reactors_has_nothing_to_work_for(project: Project) -> None:
     project.write(app='from sourced import App\napp = App("sqlite:///a.db")\n')
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from sourced_cli._text import hide_passwords, safe, safe_lines
 
-__all__ = ["show_logs"]
+__all__ = ["LogFormat", "show_logs"]
+
+LogFormat = Literal["text", "json"]
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+LONGEST_TRACE = 200_000
 
 
-class _Formatter(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     """Time, level and message; nothing in them controls a terminal, no password is shown."""
 
     def __init__(self) -> None:
@@ -23,12 +31,48 @@ class _Formatter(logging.Formatter):
         return "\n".join(lines)
 
 
-def show_logs(*, verbose: bool) -> None:
-    """Show what the `sourced` logger says, unless the app has set up logging by itself."""
+class _JsonFormatter(logging.Formatter):
+    """One object a line: time, level, logger, message, what the record carries, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        line: dict[str, Any] = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": hide_passwords(record.getMessage()),
+        }
+        for name, value in vars(record).items():
+            if name not in _OWN:
+                line.setdefault(name, _plain(value))
+        if record.exc_info:
+            trace = self.formatException(record.exc_info)
+            line["exception"] = hide_passwords(trace[-LONGEST_TRACE:])
+        return json.dumps(line)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON can hold, whatever somebody's code put into a record."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    try:
+        return hide_passwords(str(value))
+    except Exception:  # noqa: BLE001 - a line with less is better than none
+        return f"<{type(value).__qualname__}>"
+
+
+def show_logs(*, verbose: bool, format: LogFormat | None) -> None:
+    """Show what the `sourced` logger says.
+
+    Args:
+        verbose: show what only developers want to know.
+        format: of the lines; when None it is text, unless the app has set up logging by itself.
+    """
     logger = logging.getLogger("sourced")
-    if logger.handlers or logging.getLogger().handlers:
+    if format is None and (logger.handlers or logging.getLogger().handlers):
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter())
-    logger.addHandler(handler)
+    handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
+    logger.handlers = [handler]
+    logger.propagate = format is None  # who names one wants each line once, and in that format
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)

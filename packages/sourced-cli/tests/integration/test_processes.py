@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from projects import SHOP, Project
@@ -486,6 +491,105 @@ def test_an_app_that_logs_its_own_way_is_left_alone(shop: Project) -> None:
     assert code == 0
     assert err.startswith("mine: group Mailer")
     assert err.count("group Mailer") == 1
+
+
+def test_a_format_that_is_asked_for_goes_before_the_apps_own(shop: Project) -> None:
+    own = "import logging\nlogging.basicConfig(format='mine: %(message)s')\n"
+    shop.write(app=own + SHOP).installed().send("carts.place", "cart-1")
+
+    code, _, err = ended(shop.start("workers", "--drain", "--log-format", "json"))
+
+    assert (code, "mine:" in err, err.count("group Mailer")) == (0, False, 1)
+
+
+def test_log_lines_as_json_say_who_and_what_and_no_payload(shop: Project) -> None:
+    broken = SHOP.replace("raise ConnectionError", "raise SystemError")
+    shop.write(app=f"import logging\n{broken}").installed()
+    shop.send("carts.add_item", "cart-1", "product_id=secret-tea", "price=0")
+    message_id = shop.send("carts.place", "cart-1")
+
+    code, _, err = ended(shop.start("workers", "--drain", "--log-format", "json"))
+
+    lines = [json.loads(line) for line in err.splitlines()]
+    (line,) = lines
+    assert code == 0
+    assert datetime.fromisoformat(line["time"]).tzinfo is not None
+    assert (line["level"], line["logger"]) == ("WARNING", "sourced")
+    assert (line["group"], line["stream"], line["message_type"]) == (
+        "Mailer",
+        "mail-1",
+        "mail.send",
+    )
+    assert line["correlation_id"] == message_id
+    assert line["message_id"] != message_id
+    assert line["worker"]
+    assert "SystemError" in line["message"]
+    assert "secret-tea" not in err
+
+
+def test_everything_that_workers_say_while_they_run_is_json(project: Project) -> None:
+    broken = LOADED.replace("os.write(self.file", "raise SystemExit; os.write(self.file")
+    project.write(app=f"import logging\n{broken}")
+    dispatch(project, "app.install(); app.dispatch(Count(number=1), to='s')")
+
+    workers = project.start("workers", "--log-format", "json", "--health", "127.0.0.1:0")
+    assert workers.stderr is not None
+    lines: list[Any] = []
+    while not lines or "attempt 1" not in lines[-1]["message"]:
+        lines.append(json.loads(workers.stderr.readline()))
+    workers.send_signal(signal.SIGTERM)
+    code, _, err = ended(workers)
+
+    lines += [json.loads(line) for line in err.splitlines()]
+    said = [line["message"] for line in lines]
+    assert code == 0
+    assert said[0] == "workers of app:app run with 4 threads; Ctrl-C stops them"
+    assert any(text.startswith("stopping: no new claims") for text in said)
+
+
+# --- health ---------------------------------------------------------------------------------------
+
+
+def asked(url: str, path: str) -> tuple[int, str]:
+    """Ask over HTTP."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_workers_serve_their_health_and_say_where(project: Project) -> None:
+    project.write(app=LOADED)
+    dispatch(project, "app.install()")
+
+    workers = project.start("workers", "--health", "127.0.0.1:0", "--log-format", "json")
+    assert workers.stderr is not None
+    while "url" not in (line := json.loads(workers.stderr.readline())):
+        pass
+    (ready, _), (_, metrics) = (asked(line["url"], path) for path in ("/readyz", "/metrics"))
+    workers.send_signal(signal.SIGTERM)
+    code, _, _ = ended(workers)
+
+    assert (ready, code) == (200, 0)
+    assert 'sourced_pending_messages{group="Effects"} 0' in metrics
+    with pytest.raises(ConnectionRefusedError):
+        asked(line["url"], "/livez")
+
+
+def test_a_port_that_is_in_use_ends_the_workers_before_they_begin(project: Project) -> None:
+    project.write(app=LOADED)
+    dispatch(project, "app.install()")
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, out, err = ended(project.start("workers", "--health", address))
+
+    assert (code, out) == (3, "")
+    assert f"health cannot be served at {address}" in err
+    assert "Traceback" not in err
 
 
 # --- following ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ import typer
 
 from sourced_cli._durations import duration_of, shown
 from sourced_cli._exit import Code, CommandError, no_group
-from sourced_cli._logs import show_logs
+from sourced_cli._logs import LogFormat, show_logs
 from sourced_cli._options import AppOption, JsonOption, VerboseOption, examples, read_with
 from sourced_cli._render import is_terminal
 from sourced_cli._report import Report, UnwritableError, reporting
@@ -53,11 +54,40 @@ GraceOption = Annotated[
 ]
 
 
+def _address(text: str) -> str:
+    from sourced.errors import ConfigurationError
+    from sourced.runtime import check_address
+
+    try:
+        check_address(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+HealthOption = Annotated[
+    str | None,
+    typer.Option(
+        "--health",
+        help="Serve /livez, /readyz, /healthz and /metrics there; port 0 takes any that is free.",
+        show_default=False,
+        **read_with(_address, "HOST:PORT"),
+    ),
+]
+LogFormatOption = Annotated[
+    LogFormat | None,
+    typer.Option(
+        "--log-format", help="Of log lines on stderr, whatever the app says.", show_default="text"
+    ),
+]
+
+
 def add_to(cli: typer.Typer) -> None:
     """Add the command."""
     lines = (
         "sourced workers",
         "sourced workers -c 8 --groups Cart,CartListings",
+        "sourced workers --health :8080 --log-format json",
         "sourced workers --drain --json",
     )
     cli.command(
@@ -65,12 +95,14 @@ def add_to(cli: typer.Typer) -> None:
     )(workers)
 
 
-def workers(
+def workers(  # noqa: PLR0913, PLR0917 - one for each option
     app: AppOption = None,
     threads: ThreadsOption = 4,
     groups: GroupsOption = None,
     drain: DrainOption = False,
     grace: GraceOption = timedelta(seconds=25),
+    health: HealthOption = None,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -85,13 +117,14 @@ def workers(
     with reporting("workers", as_json=as_json, verbose=verbose) as report:
         found = find_app(app, report)
         warn_if_in_memory(found.app.store, report)
-        show_logs(verbose=verbose)
-        supervisor = _supervisor(found, threads, groups, grace)
+        show_logs(verbose=verbose, format=log_format)
+        note = logging.getLogger("sourced.cli").info if log_format == "json" else report.note
+        supervisor = _supervisor(found, threads, groups, grace, health)
         _ready(found)
-        with _progress(supervisor):
+        with _progress(supervisor, wanted=log_format != "json"):
             if not drain:
                 counted = "1 thread" if threads == 1 else f"{threads} threads"
-                report.note(f"workers of {found.name} run with {counted}; Ctrl-C stops them")
+                note(f"workers of {found.name} run with {counted}; Ctrl-C stops them")
             supervisor.listen()  # also while the answer is written
             ended = supervisor.drain() if drain else supervisor.run()
         try:
@@ -103,7 +136,9 @@ def workers(
                 _exit_now(report)
 
 
-def _supervisor(found: FoundApp, threads: int, groups: str | None, grace: timedelta) -> Supervisor:
+def _supervisor(
+    found: FoundApp, threads: int, groups: str | None, grace: timedelta, health: str | None
+) -> Supervisor:
     from sourced.runtime import Supervisor
 
     names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
@@ -119,7 +154,9 @@ def _supervisor(found: FoundApp, threads: int, groups: str | None, grace: timede
         for name in names:
             if name not in known:
                 raise no_group(name, known)
-    return Supervisor(found.app, threads=threads, groups=names, grace=grace.total_seconds())
+    return Supervisor(
+        found.app, threads=threads, groups=names, grace=grace.total_seconds(), health=health
+    )
 
 
 def _ready(found: FoundApp) -> None:
@@ -198,7 +235,7 @@ def _exit_now(report: Report) -> None:
 
 
 @contextmanager
-def _progress(supervisor: Supervisor) -> Iterator[None]:
+def _progress(supervisor: Supervisor, *, wanted: bool) -> Iterator[None]:
     """Say on a terminal, every few seconds, what has been handled, if anything has."""
     ended = threading.Event()
 
@@ -214,7 +251,7 @@ def _progress(supervisor: Supervisor) -> Iterator[None]:
                     f"parked {tally.parked:,}; {rate:,.1f}/s over {shown(PROGRESS_EVERY)}\n"
                 )
 
-    if is_terminal(sys.stderr):
+    if wanted and is_terminal(sys.stderr):
         threading.Thread(target=tell, name="sourced-progress", daemon=True).start()
     try:
         yield
