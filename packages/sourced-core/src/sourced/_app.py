@@ -43,6 +43,7 @@ from sourced._store import BEGINNING, Registration, Start, Store
 from sourced._stores import open_store, safe_url
 from sourced._tally import Tally
 from sourced._trace import Trace, trace_of
+from sourced._tracing import Tracing
 from sourced._transaction import AppTransaction
 from sourced._waiting import wait_for, wait_for_correlation
 from sourced._writing import append_events, dispatch_many, dispatch_message
@@ -495,6 +496,10 @@ class App:
         return trace_of([decode(record) for record in records], pending)
 
     # --- for the parts of the package -------------------------------------------------------------
+
+    def trace_with(self, tracing: Tracing) -> None:
+        """Tell this of appends and handling from now on; see `sourced.telemetry.instrument`."""
+        self._engine.tracing = tracing
 
     def addressed(
         self,
