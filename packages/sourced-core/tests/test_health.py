@@ -115,9 +115,9 @@ def app(store: Trouble, clock: FakeClock) -> Iterator[App]:
 
 
 @contextmanager
-def served(app: App, *groups: str, stopping: bool = False) -> Iterator[str]:
+def served(app: App, *groups: str) -> Iterator[str]:
     """Serve an app's pages without any worker."""
-    watch = Watch(app, groups or [e.group for e in app.reactors], is_stopping=lambda: stopping)
+    watch = Watch(app, groups or [e.group for e in app.reactors], unready=lambda: "")
     server = HealthServer(("127.0.0.1", 0), watch)
     server.start()
     try:
@@ -139,6 +139,7 @@ def working(supervisor: Supervisor) -> Iterator[str]:
     try:
         assert told.arrived.wait(PATIENCE)
         assert supervisor.health_url == told.url
+        await_ready(told.url)
         yield told.url
     finally:
         logger.removeHandler(told)
@@ -146,6 +147,15 @@ def working(supervisor: Supervisor) -> Iterator[str]:
         supervisor.stop()
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+def await_ready(url: str) -> None:
+    pause = threading.Event()
+    for _ in range(int(PATIENCE / 0.01)):
+        if ask(url, "/readyz").status == 200:
+            return
+        pause.wait(0.01)
+    pytest.fail("it never was ready")
 
 
 class Told(logging.Handler):
@@ -258,20 +268,22 @@ def test_it_is_alive_and_not_ready_while_it_waits_for_the_store_at_the_start(
     app: App, store: Trouble
 ) -> None:
     """A probe that gets no answer while the store hangs would have the process killed."""
-    seen: list[int] = []
+    seen: list[tuple[int, Any]] = []
     register = store.register
 
     def slowly(*arguments: Any, **options: Any) -> Any:
         assert supervisor.health_url is not None
-        seen.append(ask(supervisor.health_url, "/livez").status)
+        for path in ("/livez", "/readyz"):
+            reply = ask(supervisor.health_url, path)
+            seen.append((reply.status, reply.json.get("reason")))
+        supervisor.stop()
         return register(*arguments, **options)
 
     store.register = slowly  # type: ignore[method-assign]
     supervisor = Supervisor(app, health="127.0.0.1:0")
-    supervisor.stop()
     supervisor.run()
 
-    assert seen == [200]
+    assert seen == [(200, None), (503, "starting")]
     assert supervisor.health_url is None
 
 

@@ -122,7 +122,7 @@ LEASE_LOST = Metric(
 LISTENER_RECONNECTS = Metric(
     "sourced_listener_reconnects_total",
     "counter",
-    "How often the listener for other processes' hints was cut off.",
+    "How often the listener for other processes' hints has connected again.",
 )
 
 PENDING = Metric(

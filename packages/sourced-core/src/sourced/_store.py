@@ -555,6 +555,9 @@ class Store(Verbs, Protocol):
     def subscribe(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:
         """Call back with group names when they may have work; hints may be lost or late.
 
+        A store that listens for hints over a connection may count in an attribute `reconnects` how
+        often it had to connect again; the metrics show it.
+
         Returns:
             A function that ends the subscription.
         """

@@ -35,6 +35,9 @@ class Listener:
         schema: names the channel.
         token: of this store.
         give: passes hints on.
+
+    Attributes:
+        reconnects: how often it has listened again after it was cut off.
     """
 
     WAIT: Final = 1.0
@@ -62,6 +65,7 @@ class Listener:
         self._is_deaf = False
         self._ended = threading.Event()
         self._listening = threading.Event()
+        self.reconnects = 0
 
     def start(self) -> None:
         """Listen, if it does not already; return when it does, or when that takes long."""
@@ -103,6 +107,7 @@ class Listener:
                     pause, is_lost = 0.1, False
                     listening.set()
                     if not is_first:
+                        self.reconnects += 1
                         self._give(self._names(connection, "*"))
                     self._hear(connection, ended)
             except Exception as error:  # noqa: BLE001 - it reconnects whatever cut it off

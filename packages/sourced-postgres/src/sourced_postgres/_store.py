@@ -248,6 +248,11 @@ class PostgresStore(Verbs):
         self._connections.close()
 
     @property
+    def reconnects(self) -> int:
+        """How often the listener for other processes' hints has connected again."""
+        return self._listener.reconnects
+
+    @property
     def clock(self) -> Clock:
         """What an app over this store waits by, and stamps messages with."""
         return self._clock

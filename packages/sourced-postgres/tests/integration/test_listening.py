@@ -90,6 +90,7 @@ def by_cutting(observer: psycopg.Connection, proxy: Proxy) -> None:
 @pytest.mark.parametrize("ending", [by_terminating, by_cutting])
 def test_a_listener_that_was_cut_off_comes_back_and_wakes_everything_once(
     writer: PostgresStore,
+    listening: PostgresStore,
     heard: Heard,
     observer: psycopg.Connection,
     proxy: Proxy,
@@ -105,6 +106,7 @@ def test_a_listener_that_was_cut_off_comes_back_and_wakes_everything_once(
     assert heard.hints[before:] == [frozenset({HINTED})]
     await_hint(writer, heard)
     assert len(heard.hints) == before + 2
+    assert listening.reconnects == 1
 
 
 @pytest.fixture

@@ -148,6 +148,7 @@ class Supervisor:
         self._error: BaseException | None = None
         self._began = False
         self._is_asked = False
+        self._is_at_work = False
         self._health_at = None if health is None else address_of(health)
         self._health: HealthServer | None = None
 
@@ -248,7 +249,7 @@ class Supervisor:
         if self._health_at is None:
             yield
             return
-        watch = Watch(self._app, self._entries, is_stopping=lambda: self._is_asked)
+        watch = Watch(self._app, self._entries, unready=self._unready)
         self._health = HealthServer(self._health_at, watch)
         self._health.start()
         try:
@@ -257,11 +258,18 @@ class Supervisor:
             self._health.close()
             self._health = None
 
+    def _unready(self) -> str:
+        """Return why no work is to be expected of this process, if so; takes no lock."""
+        if self._is_asked:
+            return "stopping"
+        return "" if self._is_at_work else "starting"
+
     def _supervise(self, engine: Engine, duties: Callable[[Presence], Sequence[Duty]]) -> Ended:
         presence = Presence(lambda: Session(engine, self._entries.values()))
         with self._listening():
             presence.join()
             crew = duties(presence)
+            self._is_at_work = True
             for number, duty in enumerate(crew, 1):
                 name = f"sourced-{number}"
                 threading.Thread(target=self._perform, args=(duty,), name=name, daemon=True).start()

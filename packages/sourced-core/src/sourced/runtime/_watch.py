@@ -64,15 +64,13 @@ class Watch:
     Args:
         app: its store is asked, its clock tells the time.
         groups: those that this process serves.
-        is_stopping: tells whether the process has been asked to stop.
+        unready: tells why the process itself is not ready, such as `stopping`; empty if it is.
     """
 
-    def __init__(
-        self, app: App, groups: Collection[str], *, is_stopping: Callable[[], bool]
-    ) -> None:
+    def __init__(self, app: App, groups: Collection[str], *, unready: Callable[[], str]) -> None:
         self._app = app
         self._groups = tuple(groups)
-        self._is_stopping = is_stopping
+        self._unready = unready
         monotonic = app.clock.monotonic
         self._monotonic = monotonic
         self._limit = app.settings.stalled_after.total_seconds()
@@ -90,9 +88,9 @@ class Watch:
         return _page(OK, {"status": "ok"})
 
     def readyz(self) -> Page:
-        """The store answers, its tables are there, and nobody has asked for the end."""
-        if self._is_stopping():
-            return _page(UNAVAILABLE, {"status": "unready", "reason": "stopping"})
+        """The store answers, its tables are there, work has begun, and nobody asked for the end."""
+        if reason := self._unready():
+            return _page(UNAVAILABLE, {"status": "unready", "reason": reason})
         answer = self._installed.ask()
         reason = _trouble(answer) or (
             "" if answer.value else "the store has no tables, or old ones"
