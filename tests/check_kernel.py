@@ -11,7 +11,7 @@ from pathlib import Path
 EXTRAS = (
     "sourced.schemas.pydantic",
     "sourced.schemas.msgspec",
-    "sourced._otel",
+    "sourced.telemetry._otel",
     "sourced_testing.conformance.histories",  # needs Hypothesis
 )
 ALLOWED = sys.stdlib_module_names | {"sourced", "typing_extensions"}

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md")])
 # `python` blocks run, console sessions (`>>>`) included; the others are shown only.
-LANGUAGES = {"console", "ini", "json", "mermaid", "python", "sh", "sql", "text", "toml"}
+LANGUAGES = {"console", "ini", "json", "mermaid", "python", "sh", "sql", "text", "toml", "yaml"}
 
 # Pages need every package, and what they show must hold on every interpreter.
 pytestmark = pytest.mark.integration

@@ -344,7 +344,7 @@ def test_nothing_imports_opentelemetry_unless_asked() -> None:
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "sourced._otel", raising=False)
+    monkeypatch.delitem(sys.modules, "sourced.telemetry._otel", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
 
     with pytest.raises(ConfigurationError, match=r"sourced-core\[otel\]"):

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["OTHER", "Distribution", "Family", "Labels", "Metric", "Metrics"]
+__all__ = ["METRICS", "OTHER", "Distribution", "Family", "Labels", "Metric", "Metrics"]
 
 Labels = tuple[str, ...]
 
@@ -168,6 +168,8 @@ READ = (
     STORE_UP,
     LISTENER_RECONNECTS,
 )
+METRICS: tuple[Metric, ...] = (*COUNTED, *READ)
+"""All there are: those that each process counts, then those that are read from the store."""
 
 
 class Metrics:

@@ -1,34 +1,17 @@
-"""Metrics to read and traces to send, for whatever watches a program.
-
-`instrument` needs the extra `otel`; nothing else here imports OpenTelemetry.
-"""
+"""Turns tracing with OpenTelemetry on and off; nothing is imported for it before that."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sourced._app import App
-from sourced._metrics import COUNTED, READ, Distribution, Family, Metric, Metrics
-from sourced._prometheus import prometheus_text
 from sourced._tracing import NO_TRACING
 from sourced.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-__all__ = [
-    "METRICS",
-    "Distribution",
-    "Family",
-    "Metric",
-    "Metrics",
-    "instrument",
-    "prometheus_text",
-    "uninstrument",
-]
-
-METRICS: tuple[Metric, ...] = (*COUNTED, *READ)
-"""All there are: those that each process counts, then those that are read from the store."""
+__all__ = ["instrument", "uninstrument"]
 
 
 def instrument(app: App, *, tracer_provider: TracerProvider | None = None) -> None:
@@ -46,7 +29,7 @@ def instrument(app: App, *, tracer_provider: TracerProvider | None = None) -> No
         ConfigurationError: OpenTelemetry is not installed.
     """
     try:
-        from sourced._otel import OpenTelemetryTracing
+        from sourced.telemetry._otel import OpenTelemetryTracing
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("opentelemetry"):
             raise
