@@ -6,6 +6,7 @@ import ast
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Tell(Command, type="logs.tell"):
 class Told(Event, type="logs.told"):
     secret: str
     count: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class Failing(Reactor, group="Failing", errors=ErrorPolicy(retries=0)):
@@ -209,7 +211,9 @@ def test_no_line_shows_a_payload_whatever_goes_wrong(
         app.dispatch(Tell(secret=f"{letter}-{SECRET}"), to=letter, meta={"key": SECRET})
     engine, _ = app.ready()
     told = app.append(Told(secret=SECRET), to="s")[0].meta
-    engine.store.append([broken(told.id, f'{{"secret": "s", "count": "{SECRET}"}}')])
+    engine.store.append(
+        [broken(told.id, f'{{"secret": "s", "count": "{SECRET}", "counts": {{"{SECRET}": "x"}}}}')]
+    )
 
     app.drain()
 

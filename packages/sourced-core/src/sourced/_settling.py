@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -232,8 +233,9 @@ class Settling:
 
 def _without_values(error: BaseException) -> str:
     """Return an error for a log: of a payload that does not fit, the fields alone."""
-    if isinstance(error, PayloadError):
-        return f"PayloadError({error.type!r}: {', '.join(error.problems)})"
+    if isinstance(error, PayloadError):  # below a field, a path may hold keys of the payload
+        fields = dict.fromkeys(re.split(r"[.\[]", path, maxsplit=1)[0] for path in error.problems)
+        return f"PayloadError({error.type!r}: {', '.join(fields)})"
     return safe_repr(error, 500)
 
 
