@@ -9,6 +9,7 @@ from pathlib import Path
 
 # Modules that need an extra of the distribution, and so more than the kernel has.
 EXTRAS = (
+    "sourced._aio",
     "sourced.schemas.pydantic",
     "sourced.schemas.msgspec",
     "sourced.telemetry._otel",

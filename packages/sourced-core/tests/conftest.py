@@ -28,15 +28,36 @@ def clock() -> FakeClock:
         pytest.param("postgresql", marks=pytest.mark.integration),
     ]
 )
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """What an app of `app_on` keeps its messages in."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
 def app_on(
-    request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path
+    request: pytest.FixtureRequest, store_kind: str, clock: FakeClock, tmp_path: Path
 ) -> Iterator[AppFactory]:
     """Make apps over one store, `app_on(Cart, Listings)`; several are like several processes."""
+    yield from _apps(request, store_kind, tmp_path, clock)
+
+
+@pytest.fixture
+def live_app_on(
+    request: pytest.FixtureRequest, store_kind: str, tmp_path: Path
+) -> Iterator[AppFactory]:
+    """The same by the machine's clock, for what waits in real time."""
+    yield from _apps(request, store_kind, tmp_path, None)
+
+
+def _apps(
+    request: pytest.FixtureRequest, kind: str, tmp_path: Path, clock: FakeClock | None
+) -> Iterator[AppFactory]:
     opened: list[App] = []
     store: MemoryStore | str = MemoryStore(clock=clock)
-    if request.param == "sqlite":
+    if kind == "sqlite":
         store = f"sqlite:///{tmp_path / 'test.db'}"
-    elif request.param == "postgresql":
+    elif kind == "postgresql":
         url: str = request.getfixturevalue("sourced_postgres")
         store = f"{url}{'&' if '?' in url else '?'}schema=t{uuid4().hex[:12]}"
 
@@ -50,6 +71,6 @@ def app_on(
     yield make
     for app in opened:
         app.close()
-    if request.param == "postgresql" and opened:
+    if kind == "postgresql" and opened:
         opened[0].store.uninstall()
         opened[0].close()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from sourced._actor import Actor
@@ -45,9 +45,13 @@ from sourced._tally import Tally
 from sourced._trace import Trace, trace_of
 from sourced._tracing import Tracing
 from sourced._transaction import AppTransaction
-from sourced._waiting import wait_for, wait_for_correlation
+from sourced._waiting import Waiting, wait_for, wait_for_correlation, wait_until
 from sourced._writing import append_events, dispatch_many, dispatch_message
 from sourced.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from sourced._aio import Aio
+    from sourced.runtime import Workers
 
 __all__ = ["App", "MessagePage", "default_app"]
 
@@ -394,11 +398,7 @@ class App:
             WaitTimeoutError: names what is pending.
             StreamParkedError, GroupStoppedError: it waits for an operator.
         """
-        self.ready()
-        names = (
-            [e.group for e in self._registry] if groups is None else self.groups.names_of(groups)
-        )
-        wait_for_correlation(self._engine, receipt, names, timeout)
+        wait_until(self.waiting(receipt, groups, timeout))
 
     def wait_for(self, group: Any, stream_id: str, seq: int, *, timeout: float = 5.0) -> None:
         """Wait until one group has handled one stream up to a seq: read your own writes.
@@ -408,9 +408,48 @@ class App:
             StreamParkedError, GroupStoppedError: it waits for an operator.
             UsageError: a seq below 0.
         """
-        seq, stream_id = checked_place(seq, "seq"), checked_text(stream_id, "stream_id")
-        self.ready()
-        wait_for(self._engine, self.groups.name_of(group), stream_id, seq, timeout)
+        wait_until(self.waiting_for(group, stream_id, seq, timeout))
+
+    def workers(
+        self,
+        *,
+        threads: int = 4,
+        count: int | None = None,
+        groups: Any = None,
+        grace: float = 25.0,
+    ) -> Workers:
+        """Return workers for the background of this process, beside a web server or a program.
+
+        `with app.workers(): …` runs them as long as the block; `async with` does so without
+        blocking an event loop meanwhile; `start()` and `stop()` are there for programs whose parts
+        do not share a block. They set no signal handlers. Start them in each process that is to
+        work, after it was forked.
+
+        Args:
+            threads: how many streams' batches are handled at the same time.
+            count: the same by another name.
+            groups: only these: one or several, reactors or names; all of the app's when None.
+            grace: how long, in seconds, what is in hand may take when they are stopped.
+
+        Raises:
+            UsageError: no threads, or no groups to serve.
+            UnknownGroupError: a group is not registered with this app.
+        """
+        from sourced.runtime import Workers
+
+        chosen = threads if count is None else count
+        return Workers(self, threads=chosen, groups=groups, grace=grace)
+
+    @property
+    def aio(self) -> Aio:
+        """The verbs as coroutines, for asyncio and trio.
+
+        Raises:
+            ConfigurationError: the extra `workers` is not installed.
+        """
+        from sourced._aio import Aio
+
+        return Aio(self)
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -500,6 +539,20 @@ class App:
     def trace_with(self, tracing: Tracing) -> None:
         """Tell this of appends and handling from now on; see `sourced.telemetry.instrument`."""
         self._engine.tracing = tracing
+
+    def waiting(self, receipt: Receipt, groups: Any, timeout: float) -> Waiting:
+        """Return what `wait` waits by."""
+        self.ready()
+        names = (
+            [e.group for e in self._registry] if groups is None else self.groups.names_of(groups)
+        )
+        return wait_for_correlation(self._engine, receipt, names, timeout)
+
+    def waiting_for(self, group: Any, stream_id: str, seq: int, timeout: float) -> Waiting:
+        """Return what `wait_for` waits by."""
+        seq, stream_id = checked_place(seq, "seq"), checked_text(stream_id, "stream_id")
+        self.ready()
+        return wait_for(self._engine, self.groups.name_of(group), stream_id, seq, timeout)
 
     def addressed(
         self,

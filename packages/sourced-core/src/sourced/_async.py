@@ -2,17 +2,35 @@
 
 A loop of its own works from any thread, with or without a running loop there, and keeps what async
 libraries bind to a loop (clients, pools) usable from one batch to the next.
+
+A handler that blocks it keeps all others waiting, so whoever waits here looks now and then whether
+the loop still turns, and names the handler if it does not. Nobody looks while nobody waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import sys
 import threading
-from collections.abc import Awaitable, Sequence
+import time
+from collections.abc import Awaitable, Coroutine, Generator, Sequence
+from concurrent.futures import wait
+from contextlib import suppress
+from contextvars import ContextVar
+from types import FrameType
 from typing import Any
 
-__all__ = ["AsyncRunner"]
+__all__ = ["BLOCKED", "AsyncRunner"]
+
+BLOCKED = 0.5
+"""A handler that has kept the loop from turning for so long is named, in seconds."""
+
+CLOSE_PATIENCE = 5.0
+
+_logger = logging.getLogger("sourced")
+_about: ContextVar[str] = ContextVar("sourced_async_about", default="an async handler")
 
 
 class AsyncRunner:
@@ -20,59 +38,173 @@ class AsyncRunner:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._turning: _Loop | None = None
 
-    def settle(self, value: object) -> Any:
-        """Return the value, or the result of awaiting it if it is awaitable."""
+    def settle(self, value: object, about: str = "") -> Any:
+        """Return the value, or the result of awaiting it if it is awaitable.
+
+        Args:
+            value: whatever a handler returned.
+            about: whose it is, for the log.
+        """
         if not inspect.isawaitable(value):
             return value
-        return self.gather([value])[0]
+        return self.gather([value], [about])[0]
 
-    def gather(self, values: Sequence[Awaitable[Any]]) -> list[Any]:
+    def gather(self, values: Sequence[Awaitable[Any]], about: Sequence[str] = ()) -> list[Any]:
         """Await all at the same time and return their results in order.
 
         Raises:
             BaseException: the first one that was raised, after all have ended.
         """
-        results = self.gather_all(values)
+        results = self.gather_all(values, about)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return results
 
-    def gather_all(self, values: Sequence[Awaitable[Any]]) -> list[Any]:
-        """Await all at the same time; an exception takes its result's place."""
+    def gather_all(self, values: Sequence[Awaitable[Any]], about: Sequence[str] = ()) -> list[Any]:
+        """Await all at the same time; an exception takes its result's place.
 
-        async def together() -> list[Any]:
-            return list(await asyncio.gather(*map(_caught, values)))
-
-        return asyncio.run_coroutine_threadsafe(together(), self._running_loop()).result()
+        Args:
+            values: what to await.
+            about: whose each is, for the log.
+        """
+        return self._running_loop().run(_together(values, about or [""] * len(values)))
 
     def close(self) -> None:
-        """End the loop and its thread; a later call starts another."""
+        """Cancel what runs, and end the loop and its thread; a later call starts another.
+
+        A handler that blocks the loop, or does not let itself be cancelled, is left to the end of
+        the process after a while.
+        """
         with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            turning, self._turning = self._turning, None
+        if turning is not None:
+            turning.close()
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _running_loop(self) -> _Loop:
         with self._lock:
-            if self._loop is None or self._thread is None or not self._thread.is_alive():
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="sourced-async", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+            if self._turning is None or not self._turning.is_alive:
+                self._turning = _Loop()
+            return self._turning
 
 
-async def _caught(value: Awaitable[Any]) -> Any:
+class _Loop:
+    """One event loop, and the thread that turns it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_task_factory(_named_task)
+        self._thread = threading.Thread(target=self._turn, name="sourced-async", daemon=True)
+        self._watch = threading.Lock()
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def run(self, work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        while not wait([future], timeout=BLOCKED / 2).done and self.is_alive:
+            self._look()
+        return future.result(timeout=0)
+
+    def close(self) -> None:
+        with suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_PATIENCE)
+        if self.is_alive:
+            _logger.warning("%s; left behind when its app was closed", self._blocking())
+
+    def _turn(self) -> None:
+        self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left, timeout=CLOSE_PATIENCE / 2))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    # --- the watch --------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """See whether the loop turns; return once it does. Of many who wait, one does this."""
+        if not self._watch.acquire(blocking=False):
+            return
+        try:
+            self._until_it_turns()
+        finally:
+            self._watch.release()
+
+    def _until_it_turns(self) -> None:
+        turned, began, patience = threading.Event(), time.monotonic(), BLOCKED
+        with suppress(RuntimeError):  # it has just been closed
+            self._loop.call_soon_threadsafe(turned.set)
+        while not turned.wait(patience) and self.is_alive:
+            _logger.warning(
+                "%s, for %.1f s now; all other async handlers wait. Await what takes long there, "
+                "or write the handler as a plain `def`, which has a thread to itself",
+                self._blocking(),
+                time.monotonic() - began,
+            )
+            patience *= 2
+
+    def _blocking(self) -> str:
+        """Say which handler blocks the loop, and where it is."""
+        task = asyncio.current_task(self._loop)
+        about = task.get_name() if task is not None else "something"
+        frame = _handler_frame(sys._current_frames().get(self._thread.ident or 0))
+        if frame is None:
+            return f"{about} blocks the event loop"
+        code = frame.f_code
+        return (
+            f"{about}: {code.co_qualname} ({code.co_filename}:{frame.f_lineno}) "
+            "blocks the event loop"
+        )
+
+
+async def _together(values: Sequence[Awaitable[Any]], about: Sequence[str]) -> list[Any]:
+    caught = [_caught(value, whose) for value, whose in zip(values, about, strict=True)]
+    # A task that cancels itself on its last step is cancelled though it has caught everything.
+    return await asyncio.gather(*caught, return_exceptions=True)
+
+
+async def _caught(value: Awaitable[Any], about: str) -> Any:
     """Return what was raised: an exit or interrupt that reaches the loop would end it for all."""
+    if about:
+        _about.set(about)  # tasks that the handler starts are called so too
+        _name(asyncio.current_task())
     try:
         return await value
     except BaseException as error:  # noqa: BLE001 - raised again, or judged, by who waits
         return error
+
+
+def _name(task: asyncio.Task[Any] | None) -> None:
+    if task is not None:
+        task.set_name(_about.get())
+
+
+def _named_task(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+    **options: Any,
+) -> asyncio.Task[Any]:
+    """Make a task that is called after the handler that starts it."""
+    task = asyncio.Task(work, loop=loop, **options)
+    if options.get("name") is None:
+        _name(task)
+    return task
+
+
+def _handler_frame(frame: FrameType | None) -> FrameType | None:
+    """Return the outermost frame of user code: a handler is called by this package."""
+    found = None
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if module not in {"asyncio", "concurrent", "sourced", "threading"}:
+            found = frame
+        frame = frame.f_back
+    return found

@@ -98,6 +98,7 @@ class Committing:
             return {plan.batch.stream_id: TogetherFailedError(error) for plan in plans}
         reach("ack.after")
         self._note(plans, committed)
+        self._engine.notices.committed(plan.batch for plan in plans)
         for plan, (_, follow_up) in zip(plans, thens, strict=True):
             self._committed(plan, committed, follow_up)
         return {}
@@ -126,6 +127,7 @@ class Committing:
         if committed is not None:
             reach("ack.after")
             self._note([plan], committed)
+            self._engine.notices.committed([plan.batch])
             self._committed(plan, committed, no_follow_up)
         return plan, None
 
@@ -166,9 +168,10 @@ class Committing:
         )
 
     def _sync(self, plan: Plan, connection: Any) -> None:
+        about = f"sync of group {plan.batch.group}, stream {plan.batch.stream_id}"
         try:
             for run in plan.syncs:
-                self._engine.runner.settle(run(connection))
+                self._engine.runner.settle(run(connection), about)
         except FAILURES as error:
             if isinstance(error, Exception) and not isinstance(error, _OF_THE_COMMIT):
                 raise

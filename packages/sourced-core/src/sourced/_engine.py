@@ -25,6 +25,7 @@ from sourced._errors_policy import (
 from sourced._failures import FAILURES, kind_of
 from sourced._messages import Message, decode
 from sourced._metrics import Metrics
+from sourced._notices import Notices
 from sourced._outcomes import Evolved, Fail, Outcomes
 from sourced._plan import Plan, plan_of
 from sourced._reader import Prefetched, StoreReader, TransactionReader
@@ -56,6 +57,7 @@ class Engine:
         timeouts: waits of handlers' own statements, in a row.
         metrics: what this process counts and measures.
         tracing: is told of appends and handling.
+        notices: told of every batch that is committed here.
     """
 
     store: Store
@@ -67,6 +69,7 @@ class Engine:
     timeouts: Timeouts = field(default_factory=Timeouts)
     metrics: Metrics = field(default_factory=Metrics)
     tracing: Tracing = NO_TRACING
+    notices: Notices = field(default_factory=Notices)
 
     @contextmanager
     def stamping(self) -> Iterator[None]:
@@ -139,7 +142,8 @@ class Engine:
         """
         if len(batches) > 1 and getattr(entry.reactor, "handles_together", False):
             try:
-                return list(self.runner.settle(entry.reactor.handle_batches(batches)))
+                together = entry.reactor.handle_batches(batches)
+                return list(self.runner.settle(together, _about(*batches)))
             except Exception:
                 logger.debug(
                     "group %s: handling streams one by one",
@@ -150,7 +154,9 @@ class Engine:
         results = [_attempt(entry.reactor.handle_batch, batch) for batch in batches]
         waiting = [n for n, result in enumerate(results) if inspect.isawaitable(result)]
         if waiting:
-            settled = self.runner.gather_all([results[n] for n in waiting])
+            settled = self.runner.gather_all(
+                [results[n] for n in waiting], [_about(batches[n]) for n in waiting]
+            )
             for n, result in zip(waiting, settled, strict=True):
                 results[n] = result
         return [_outcomes(batch, result) for batch, result in zip(batches, results, strict=True)]
@@ -206,10 +212,10 @@ class Engine:
         """Run hooks that follow a commit; their errors are logged."""
         for hook in hooks:
             what = f"after_commit of group {group}"
-            self.call_safely(partial(self._settled, hook), what, {"group": group})
+            self.call_safely(partial(self._settled, hook, what), what, {"group": group})
 
-    def _settled(self, hook: Callable[[], object]) -> None:
-        self.runner.settle(hook())
+    def _settled(self, hook: Callable[[], object], what: str) -> None:
+        self.runner.settle(hook(), what)
 
     def call_safely(self, call: Callable[[], Any], what: str, named: Mapping[str, str]) -> None:
         """Call what must not break the engine; an error is logged with what it belongs to."""
@@ -224,6 +230,12 @@ def _attempt(handle: Callable[[Batch], Any], batch: Batch) -> Any:
         return handle(batch)
     except FAILURES as error:
         return error
+
+
+def _about(*batches: Batch) -> str:
+    streams = ", ".join(batch.stream_id for batch in batches[:3])
+    more = f" and {len(batches) - 3} more" if len(batches) > 3 else ""
+    return f"group {batches[0].group}, stream{'s' * (len(batches) > 1)} {streams}{more}"
 
 
 def _outcomes(batch: Batch, result: Any) -> Outcomes:

@@ -132,6 +132,7 @@ class Handling:
         if plan.ack_seq is not None:
             return False
         self._held.give_up(plan.batch.stream_id, *self._settling.then(plan))
+        self._engine.notices.committed([plan.batch])  # who waits for a parked stream waits no more
         return True
 
     def park_killer(self, claim: Claim) -> bool:

@@ -179,8 +179,11 @@ class Supervisor:
         self._is_listening = True
         atexit.register(self._stop_listening)
 
-    def run(self) -> Ended:
+    def run(self, *, started: Callable[[], object] = lambda: None) -> Ended:
         """Handle what comes until the end is asked for.
+
+        Args:
+            started: called once the store knows this process and its threads are at work.
 
         Raises:
             ConfigurationError: health cannot be served at its address.
@@ -200,7 +203,7 @@ class Supervisor:
 
         unsubscribe = engine.store.subscribe(self._queue.add)
         try:
-            return self._supervise(engine, duties)
+            return self._supervise(engine, duties, started)
         finally:
             unsubscribe()
 
@@ -264,7 +267,12 @@ class Supervisor:
             return "stopping"
         return "" if self._is_at_work else "starting"
 
-    def _supervise(self, engine: Engine, duties: Callable[[Presence], Sequence[Duty]]) -> Ended:
+    def _supervise(
+        self,
+        engine: Engine,
+        duties: Callable[[Presence], Sequence[Duty]],
+        started: Callable[[], object] = lambda: None,
+    ) -> Ended:
         presence = Presence(lambda: Session(engine, self._entries.values()))
         with self._listening():
             presence.join()
@@ -273,6 +281,7 @@ class Supervisor:
             for number, duty in enumerate(crew, 1):
                 name = f"sourced-{number}"
                 threading.Thread(target=self._perform, args=(duty,), name=name, daemon=True).start()
+            started()
             forced = self._wait_for(len(crew))
             if forced:
                 logger.warning("stopping now: what is in hand is given back")
