@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import re
+import threading
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
 from typing import Any
+
+import pytest
 
 from sourced import (
     Actor,
@@ -12,18 +19,23 @@ from sourced import (
     Batch,
     Command,
     Dispatch,
+    ErrorPolicy,
     Event,
     EventSourcedProjector,
     Reactor,
+    Settings,
     Unit,
+    _async,
     command,
     event,
     on,
     react,
 )
-from sourced.errors import UsageError
+from sourced.errors import StreamParkedError, UsageError
 
 AppFactory = Callable[..., App]
+
+PATIENCE = 20.0
 
 
 class Ask(Command, type="async.ask"):
@@ -187,3 +199,185 @@ def test_an_async_sync_that_uses_the_app_is_refused_as_a_plain_one_is(app_on: Ap
     assert (result.handled, seen) == (0, [1])
     assert "inside an open transaction" in str(errors[0])
     assert list(app.read_stream("n")) == []
+
+
+# --- under the workers ----------------------------------------------------------------------------
+
+
+def test_async_reactions_of_different_streams_run_at_the_same_time_under_the_workers(
+    live_app_on: AppFactory,
+) -> None:
+    """With one thread: each waits for the other, and one after the other would never end."""
+    arrived: set[str] = set()
+    both = asyncio.Event()
+
+    class Meeting(Reactor, group="Meeting"):
+        @on
+        async def meet(self, event: Asked) -> None:
+            arrived.add(str(event.meta.stream_id))
+            if len(arrived) == 2:
+                both.set()
+            await both.wait()
+
+    app = live_app_on(Meeting)
+    for n in (1, 2):
+        app.append(Asked(), to=f"a-{n}")
+
+    with app.workers(threads=1) as workers:
+        for n in (1, 2):
+            app.wait_for(Meeting, f"a-{n}", 1, timeout=PATIENCE)
+
+    assert (workers.tally.handled, workers.tally.failed) == (2, 0)
+
+
+def test_a_handler_that_blocks_the_loop_is_named_and_told_how_long(
+    live_app_on: AppFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_async, "BLOCKED", 0.05)
+    told = threading.Event()
+
+    class Tell(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.set()
+
+    class Blocking(Reactor, group="Blocking"):
+        @on
+        async def stare(self, event: Asked) -> None:
+            assert told.wait(PATIENCE)
+
+    app = live_app_on(Blocking)
+    app.append(Asked(), to="a-7")
+    handler = Tell()
+    logging.getLogger("sourced").addHandler(handler)
+
+    app.drain()
+
+    logging.getLogger("sourced").removeHandler(handler)
+    (record,) = [r for r in caplog.records if "blocks the event loop" in r.getMessage()]
+    assert re.search(
+        r"^group Blocking, stream a-7: \S*Blocking\.stare \(\S*test_async_handlers\.py:\d+\) "
+        r"blocks the event loop, for 0\.\d s now",
+        record.getMessage(),
+    )
+    assert record.levelno == logging.WARNING
+
+
+def test_a_task_that_a_handler_starts_is_named_after_it(
+    live_app_on: AppFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_async, "BLOCKED", 0.02)
+
+    class Delegating(Reactor, group="Delegating"):
+        @on
+        async def ask(self, event: Asked) -> None:
+            await asyncio.gather(self.stare())
+
+        async def stare(self) -> None:
+            while "blocks the event loop" not in caplog.text:
+                os.sched_yield()
+
+    app = live_app_on(Delegating)
+    app.append(Asked(), to="a-7")
+
+    app.drain()
+
+    assert "group Delegating, stream a-7: " in caplog.text
+    assert "Delegating.stare" in caplog.text
+
+
+def test_a_handler_that_waits_as_it_should_is_not_named(
+    live_app_on: AppFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_async, "BLOCKED", 0.5)
+    looks = threading.Semaphore(0)
+    look = _async._Loop._look
+
+    def noted(self: _async._Loop) -> None:
+        look(self)
+        looks.release()
+
+    monkeypatch.setattr(_async._Loop, "_look", noted)
+
+    class Patient(Reactor, group="Patient"):
+        @on
+        async def rest(self, event: Asked) -> None:
+            while not looks.acquire(blocking=False):  # noqa: ASYNC110 - a thread tells
+                await asyncio.sleep(0.01)
+
+    app = live_app_on(Patient)
+    app.append(Asked(), to="a-1")
+
+    assert app.drain().handled == 1
+    assert "blocks the event loop" not in caplog.text
+
+
+def test_a_handler_that_blocks_for_longer_than_the_lease_keeps_it_and_its_effects_happen_once(
+    live_app_on: AppFactory,
+) -> None:
+    """Another process reaps the dead at every poll, and would take over and answer again."""
+    settings = Settings(
+        lease=timedelta(milliseconds=600),
+        heartbeat=timedelta(milliseconds=100),
+        poll_interval=timedelta(milliseconds=50),
+    )
+    arrived, opened = threading.Event(), threading.Event()
+    runs: list[str] = []
+
+    class Blocking(Reactor, group="Blocking"):
+        @on
+        async def answer(self, event: Asked) -> AsyncIterator[Dispatch[Answer]]:
+            runs.append(str(event.meta.stream_id))
+            arrived.set()
+            assert opened.wait(PATIENCE)  # the loop stands still
+            yield Dispatch(Answer(), to="answers")
+
+    here, there = (live_app_on(Blocking, settings=settings) for _ in "12")
+    here.append(Asked(), to="a-1")
+
+    with here.workers(threads=2):
+        assert arrived.wait(PATIENCE)
+        (worker,) = here.store.inspect.workers()
+        with there.workers(threads=2):
+            while _seen(here, worker.id) - worker.seen_at < 2 * settings.lease:
+                os.sched_yield()
+            opened.set()
+            here.wait_for(Blocking, "a-1", 1, timeout=PATIENCE)
+
+    assert runs == ["a-1"]
+    assert len(list(here.read_stream("answers"))) == 1
+
+
+def _seen(app: App, worker_id: str) -> datetime:
+    return next(w.seen_at for w in app.store.inspect.workers() if w.id == worker_id)
+
+
+@pytest.mark.parametrize("how", ["raises", "cancels its task", "cancels its task at the end"])
+def test_a_handler_that_is_cancelled_fails_its_own_stream_only(
+    live_app_on: AppFactory, how: str
+) -> None:
+    class Quitter(Reactor, group="Quitter"):
+        @on
+        async def quit(self, event: Asked) -> None:
+            await asyncio.sleep(0)
+            if event.meta.stream_id != "bad":
+                return
+            if how == "raises":
+                raise asyncio.CancelledError
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            if how == "cancels its task":
+                await asyncio.sleep(0)
+
+    app = live_app_on(Quitter, settings=Settings(errors=ErrorPolicy(retries=0)))
+    for stream in ("bad", "good"):
+        app.append(Asked(), to=stream)
+
+    with app.workers(threads=1):
+        app.wait_for(Quitter, "good", 1, timeout=PATIENCE)
+        with pytest.raises(StreamParkedError):
+            app.wait_for(Quitter, "bad", 1, timeout=PATIENCE)
+
+    (parked,) = app.store.inspect.deliveries(group="Quitter")
+    assert parked.stream_id == "bad"
+    assert "CancelledError" in (parked.error or "")
