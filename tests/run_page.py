@@ -13,9 +13,13 @@ from sybil import Document
 from sybil.example import SybilFailure
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
 
 def run(page: Path) -> int:
     """Returns the number of blocks and console lines that ran.
+
+    A block that is a whole file of the examples is not run: the tests of that example do.
 
     Raises:
         SystemExit: a console session says something else; its place and both texts are on stderr.
@@ -24,7 +28,8 @@ def run(page: Path) -> int:
     parser = PythonCodeBlockParser(doctest_optionflags=doctest.ELLIPSIS)
     document = Document.parse(str(page), parser)
     document.namespace = vars(reader)
-    examples = list(document.examples())
+    files = {file.read_text() for file in EXAMPLES.rglob("*.py")}
+    examples = [each for each in document.examples() if str(each.parsed) not in files]
     for example in examples:
         try:
             example.evaluate()

@@ -1,5 +1,6 @@
 """Every Python block of every page runs, from top to bottom, and console blocks say the truth."""
 
+import os
 import re
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def test_every_python_block_runs(page: Path, tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-W", "error", script, page],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # pages show examples
         capture_output=True,
         text=True,
         check=False,
@@ -41,3 +43,13 @@ def test_every_python_block_runs(page: Path, tmp_path: Path) -> None:
 
     assert ran.returncode == 0, ran.stderr
     assert "python" not in fences(page) or int(ran.stdout.split()[-1]) > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["shop", "fastapi_app", "starlette_app", "flask_app", "django_app"]
+)
+def test_the_web_apps_that_are_shown_are_those_that_are_served(name: str) -> None:
+    page = (ROOT / "docs" / "how-to" / "web-apps.md").read_text()
+    served = (ROOT / "examples" / "web" / f"{name}.py").read_text()
+
+    assert f"```python\n{served}```" in page

@@ -1,0 +1,1 @@
+"""One small shop behind FastAPI, Starlette, Flask and Django; see docs/how-to/web-apps.md."""
