@@ -381,3 +381,27 @@ def test_a_handler_that_is_cancelled_fails_its_own_stream_only(
     (parked,) = app.store.inspect.deliveries(group="Quitter")
     assert parked.stream_id == "bad"
     assert "CancelledError" in (parked.error or "")
+
+
+def test_a_handler_that_blocks_the_loop_does_not_hang_the_end_of_its_app(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_async, "CLOSE_PATIENCE", 0.05)
+    arrived, opened = threading.Event(), threading.Event()
+
+    async def stare() -> None:
+        arrived.set()
+        assert opened.wait(PATIENCE)
+
+    runner = _async.AsyncRunner()
+    waiter = threading.Thread(target=lambda: runner.gather_all([stare()], ["group Blocking"]))
+    waiter.start()
+    assert arrived.wait(PATIENCE)
+
+    runner.close()
+
+    assert "group Blocking: " in caplog.text
+    assert "left behind when its app was closed" in caplog.text
+    opened.set()
+    waiter.join(PATIENCE)
+    assert not waiter.is_alive()

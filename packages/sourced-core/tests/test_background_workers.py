@@ -54,6 +54,14 @@ def left_behind(app: App) -> tuple[int, int]:
     return len(app.store.inspect.deliveries(states=["claimed"])), len(app.store.inspect.workers())
 
 
+def join_left_behind() -> None:
+    """Wait for the threads that workers have left behind when their grace was over."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("sourced"):
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), thread
+
+
 # --- how they start -------------------------------------------------------------------------------
 
 
@@ -211,34 +219,49 @@ def test_what_outlasts_the_grace_is_given_back_without_an_attempt(
     waiting = app.store.inspect.deliveries(group="Gate")
     assert [(d.state, d.attempts) for d in waiting] == [("ready", 0)] * 3
     gate.opened.set()
+    join_left_behind()  # its commit is refused
+    assert len(app.store.inspect.deliveries(group="Gate")) == 3
 
 
-def test_a_coroutine_that_never_ends_holds_up_neither_the_stop_nor_the_app(
+class Endless(Reactor, group="Endless"):
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+
+    @on
+    async def note(self, message: Note) -> None:
+        self.arrived.set()
+        await asyncio.Event().wait()
+
+
+def test_a_coroutine_that_never_ends_does_not_hold_up_the_stop_beyond_the_grace(
     live_app_on: AppFactory,
 ) -> None:
-    arrived = threading.Event()
-
-    class Endless(Reactor, group="Endless"):
-        @on
-        async def note(self, message: Note) -> None:
-            arrived.set()
-            await asyncio.Event().wait()
-
-    app = live_app_on(Endless, settings=SELDOM)
+    endless = Endless()
+    app = live_app_on(endless, settings=SELDOM)
     app.dispatch(Note(), to="s")
 
     with app.workers(grace=0) as workers:
-        assert arrived.wait(PATIENCE)
+        assert endless.arrived.wait(PATIENCE)
+
     assert workers.ended is not None
+    assert workers.ended.forced
+    assert left_behind(app) == (0, 0)
     (delivery,) = app.store.inspect.deliveries(group="Endless")
+    assert (delivery.state, delivery.attempts) == ("ready", 0)
+    app.ready()[0].runner.close()
+    join_left_behind()  # its thread is told when the loop ends
+
+
+def test_closing_an_app_cancels_a_coroutine_that_never_ends() -> None:
+    endless = Endless()
+    app = App().register(endless)
+    app.dispatch(Note(), to="s")
+
+    with app.workers(grace=0):
+        assert endless.arrived.wait(PATIENCE)
     app.close()
 
-    assert workers.ended.forced
-    assert (delivery.state, delivery.attempts) == ("ready", 0)
-    for thread in threading.enumerate():  # its thread was told when the loop ended
-        if thread.name.startswith("sourced"):
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
+    join_left_behind()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -268,23 +291,25 @@ def test_a_start_that_is_cancelled_leaves_no_workers(live_app_on: AppFactory, ba
 def test_a_start_whose_task_asyncio_cancels_leaves_no_workers(live_app_on: AppFactory) -> None:
     app = live_app_on(Recorder(), settings=SELDOM)
     workers = app.workers()
-    starting, opened = threading.Event(), threading.Event()
-    start = workers.start
+    starting, opened, ended = threading.Event(), threading.Event(), threading.Event()
+    start = workers._start_unless
 
-    def slow() -> object:
+    def slow(abandoned: threading.Event) -> None:
         starting.set()
         assert opened.wait(PATIENCE)
-        return start()
+        start(abandoned)
+        ended.set()
 
-    workers.start = slow  # type: ignore[method-assign,assignment]  # to be cancelled in the middle
+    workers._start_unless = slow  # type: ignore[method-assign]  # to be cancelled in the middle
 
     async def main() -> None:
         entering = asyncio.create_task(workers.__aenter__())
         assert await anyio.to_thread.run_sync(starting.wait, PATIENCE)
         entering.cancel()
-        opened.set()
         with pytest.raises(asyncio.CancelledError):
             await entering
+        opened.set()
+        assert await anyio.to_thread.run_sync(ended.wait, PATIENCE)
 
     asyncio.run(main())
 

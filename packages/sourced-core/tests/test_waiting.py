@@ -201,7 +201,7 @@ def test_what_others_wait_for_wakes_nobody_else(
 def test_a_hundred_waits_at_once_cost_a_few_looks_each(
     live_app_on: AppFactory, looks: Looks
 ) -> None:
-    app = live_app_on(Orders, Shelf, settings=SELDOM)
+    app = live_app_on(Orders, Shelf)
     failed: list[BaseException] = []
 
     def request(n: int) -> None:

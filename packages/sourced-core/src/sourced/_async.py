@@ -21,6 +21,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 __all__ = ["BLOCKED", "AsyncRunner"]
 
@@ -31,6 +32,7 @@ CLOSE_PATIENCE = 5.0
 
 _logger = logging.getLogger("sourced")
 _about: ContextVar[str] = ContextVar("sourced_async_about", default="an async handler")
+_noted: WeakKeyDictionary[asyncio.Task[Any], str] = WeakKeyDictionary()
 
 
 class AsyncRunner:
@@ -95,7 +97,7 @@ class _Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._loop.set_task_factory(_named_task)
+        self._loop.set_task_factory(_noted_task)
         self._thread = threading.Thread(target=self._turn, name="sourced-async", daemon=True)
         self._watch = threading.Lock()
         self._thread.start()
@@ -154,7 +156,7 @@ class _Loop:
     def _blocking(self) -> str:
         """Say which handler blocks the loop, and where it is."""
         task = asyncio.current_task(self._loop)
-        about = task.get_name() if task is not None else "something"
+        about = _noted.get(task, "a task") if task is not None else "something"
         frame = _handler_frame(sys._current_frames().get(self._thread.ident or 0))
         if frame is None:
             return f"{about} blocks the event loop"
@@ -174,28 +176,27 @@ async def _together(values: Sequence[Awaitable[Any]], about: Sequence[str]) -> l
 async def _caught(value: Awaitable[Any], about: str) -> Any:
     """Return what was raised: an exit or interrupt that reaches the loop would end it for all."""
     if about:
-        _about.set(about)  # tasks that the handler starts are called so too
-        _name(asyncio.current_task())
+        _about.set(about)  # for the tasks that the handler starts, too
+        _note(asyncio.current_task())
     try:
         return await value
     except BaseException as error:  # noqa: BLE001 - raised again, or judged, by who waits
         return error
 
 
-def _name(task: asyncio.Task[Any] | None) -> None:
+def _note(task: asyncio.Task[Any] | None) -> None:
     if task is not None:
-        task.set_name(_about.get())
+        _noted[task] = _about.get()
 
 
-def _named_task(
+def _noted_task(
     loop: asyncio.AbstractEventLoop,
     work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
     **options: Any,
 ) -> asyncio.Task[Any]:
-    """Make a task that is called after the handler that starts it."""
+    """Make a task and note whose it is: another thread cannot read its context."""
     task = asyncio.Task(work, loop=loop, **options)
-    if options.get("name") is None:
-        _name(task)
+    _note(task)
     return task
 
 

@@ -387,7 +387,11 @@ class Supervisor:
 def _leave(presence: Presence, patience: float | None) -> None:
     """Give back what the process holds; a store that does not answer is left to the lease."""
     leaving = threading.Thread(target=presence.leave, name="sourced-leave", daemon=True)
-    leaving.start()
+    try:
+        leaving.start()
+    except RuntimeError:  # Python 3.12 starts no thread once the interpreter has begun to end
+        presence.leave()
+        return
     leaving.join(patience)
     if leaving.is_alive():
         logger.warning("the store did not answer in %g s; the lease gives back", patience or 0)

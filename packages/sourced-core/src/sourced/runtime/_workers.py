@@ -19,6 +19,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -118,14 +119,23 @@ class Workers:
     ) -> None:
         self.stop()
 
+    def _start_unless(self, abandoned: threading.Event) -> None:
+        """Start; if that has been given up meanwhile, stop again."""
+        self.start()
+        if abandoned.is_set():
+            self.stop()
+
     async def __aenter__(self) -> Self:
         from sourced._aio import in_thread, to_its_end
 
+        abandoned = threading.Event()
         try:
-            return await in_thread(self.start)
-        except BaseException:  # if cancelled, the thread may go on, and nobody would stop them
+            await in_thread(partial(self._start_unless, abandoned))
+        except BaseException:  # if cancelled, the thread goes on, and nobody would stop them
+            abandoned.set()
             await to_its_end(self.stop)
             raise
+        return self
 
     async def __aexit__(
         self,
