@@ -394,7 +394,12 @@ def test_a_handler_that_blocks_the_loop_does_not_hang_the_end_of_its_app(
         assert opened.wait(PATIENCE)
 
     runner = _async.AsyncRunner()
-    waiter = threading.Thread(target=lambda: runner.gather_all([stare()], ["group Blocking"]))
+
+    def wait() -> None:
+        with pytest.raises(UsageError, match="was closed"):
+            runner.gather_all([stare()], ["group Blocking"])
+
+    waiter = threading.Thread(target=wait)
     waiter.start()
     assert arrived.wait(PATIENCE)
 

@@ -23,6 +23,8 @@ from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from sourced.errors import UsageError
+
 __all__ = ["BLOCKED", "AsyncRunner"]
 
 BLOCKED = 0.5
@@ -71,6 +73,9 @@ class AsyncRunner:
         Args:
             values: what to await.
             about: whose each is, for the log.
+
+        Raises:
+            UsageError: `close` was called meanwhile.
         """
         return self._running_loop().run(_together(values, about or [""] * len(values)))
 
@@ -110,7 +115,9 @@ class _Loop:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         while not wait([future], timeout=BLOCKED / 2).done and self.is_alive:
             self._look()
-        return future.result(timeout=0)
+        if future.cancelled() or not future.done():
+            raise UsageError("the app was closed while one of its async handlers ran")
+        return future.result()
 
     def close(self) -> None:
         with suppress(RuntimeError):  # it has ended by itself
