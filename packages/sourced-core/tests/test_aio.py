@@ -266,6 +266,27 @@ async def test_more_waits_than_threads_hold_up_neither_each_other_nor_anybody_el
     assert left_behind(app) == (0, 0)
 
 
+async def test_a_wait_is_woken_by_what_workers_of_this_process_commit(
+    live_app_on: AppFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "FIRST_PAUSE", 3600.0)  # it would look again in an hour
+    gate = Gate()
+    app = live_app_on(gate)
+    over: list[str] = []
+
+    async def request() -> None:
+        await app.aio.wait(await app.aio.dispatch(Add(), to="s"), timeout=7200)
+        over.append("request")
+
+    with anyio.fail_after(PATIENCE):
+        async with app.workers(), anyio.create_task_group() as requests:
+            requests.start_soon(request)
+            await until(gate.arrived)
+            gate.opened.set()
+
+    assert over == ["request"]
+
+
 async def test_verbs_take_no_places_of_anyios_own_threads(app_on: AppFactory) -> None:
     app = app_on(Sum)
     everywhere = anyio.to_thread.current_default_thread_limiter()

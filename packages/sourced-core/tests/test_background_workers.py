@@ -288,16 +288,22 @@ def test_a_start_that_is_cancelled_leaves_no_workers(live_app_on: AppFactory, ba
     assert left_behind(app) == (0, 0)
 
 
-def test_a_start_whose_task_asyncio_cancels_leaves_no_workers(live_app_on: AppFactory) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_start_whose_task_asyncio_cancels_leaves_no_workers(
+    live_app_on: AppFactory, when: str
+) -> None:
     app = live_app_on(Recorder(), settings=SELDOM)
     workers = app.workers()
     starting, opened, ended = threading.Event(), threading.Event(), threading.Event()
     start = workers._start_unless
 
     def slow(abandoned: threading.Event) -> None:
+        if when == "after":
+            start(abandoned)
         starting.set()
         assert opened.wait(PATIENCE)
-        start(abandoned)
+        if when == "before":
+            start(abandoned)
         ended.set()
 
     workers._start_unless = slow  # type: ignore[method-assign]  # to be cancelled in the middle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -280,8 +281,11 @@ def test_a_stream_that_is_parked_meanwhile_ends_the_wait_at_once(
 
     app = live_app_on(Broken, settings=Settings(errors=ErrorPolicy(retries=0)))
 
+    began = time.monotonic()
     with app.workers(), pytest.raises(StreamParkedError, match="'Broken' is parked"):
         app.wait(app.dispatch(Order(), to="o-1"), timeout=PATIENCE)
+
+    assert time.monotonic() - began < PATIENCE  # it was not seen by the last look
 
 
 def test_a_group_that_is_stopped_ends_the_wait(live_app_on: AppFactory) -> None:

@@ -16,7 +16,6 @@ leaving the block, by `stop`, or by ending the interpreter in an orderly way.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -103,7 +102,7 @@ class Workers:
         with self._lock:
             run, self._run = self._run, None
             atexit.unregister(self.stop)
-            if run is None or not run.is_mine:
+            if run is None:
                 return None
             self._last = run.stop(self._grace + LAST_PATIENCE)
             return self._last
@@ -153,20 +152,15 @@ class _Run:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
-        self._process = os.getpid()
         self._thread = threading.Thread(target=self._work, name="sourced-supervisor", daemon=True)
         self._settled = threading.Event()
         self._ended: Ended | None = None
         self._error: BaseException | None = None
 
     @property
-    def is_mine(self) -> bool:
-        """Whether this process made it: a thread does not survive a fork."""
-        return self._process == os.getpid()
-
-    @property
     def is_alive(self) -> bool:
-        return self.is_mine and self._thread.is_alive()
+        """Whether it goes on; a thread does not survive a fork, and Python tells the child so."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Run; return once the threads are at work, or raise why they cannot be."""
