@@ -191,9 +191,9 @@ class Supervisor:
             SchemaError: it is not installed.
         """
         with self._watched():
-            return self._run_until_told()
+            return self._run_until_told(started)
 
-    def _run_until_told(self) -> Ended:
+    def _run_until_told(self, started: Callable[[], object]) -> Ended:
         engine, _ = self._app.ready()
         paces = {name: pace_of(engine, entry) for name, entry in self._entries.items()}
 
