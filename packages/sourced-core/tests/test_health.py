@@ -22,11 +22,11 @@ from sourced._session import Session
 from sourced.errors import ConfigurationError, StoreUnavailableError
 from sourced.memory import MemoryStore
 from sourced.memory._inspect import MemoryInspect
-from sourced.runtime import Supervisor, _health, _watch
+from sourced.runtime import Supervisor, _health, _pages
 from sourced.runtime._address import address_of
 from sourced.runtime._health import HealthServer
 from sourced.runtime._probe import Probe
-from sourced.runtime._watch import Watch
+from sourced.runtime._pages import Pages
 from sourced_testing import FakeClock
 
 PATIENCE = 20.0
@@ -117,7 +117,7 @@ def app(store: Trouble, clock: FakeClock) -> Iterator[App]:
 @contextmanager
 def served(app: App, *groups: str) -> Iterator[str]:
     """Serve an app's pages without any worker."""
-    watch = Watch(app, groups or [e.group for e in app.reactors], unready=lambda: "")
+    watch = Pages(app, groups or [e.group for e in app.reactors], unready=lambda: "")
     server = HealthServer(("127.0.0.1", 0), watch)
     server.start()
     try:
@@ -213,7 +213,7 @@ def test_a_store_without_tables_is_not_ready(app: App, store: Trouble) -> None:
 def test_the_last_answer_of_a_store_that_hangs_is_served_with_its_age_and_then_it_is_not_ready(
     app: App, store: Trouble, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_watch, "PATIENCE", 0.05)
+    monkeypatch.setattr(_pages, "PATIENCE", 0.05)
     with served(app) as url:
         ask(url, "/readyz")
         clock.advance(seconds=2)
@@ -234,7 +234,7 @@ def test_the_last_answer_of_a_store_that_hangs_is_served_with_its_age_and_then_i
 def test_a_store_that_never_answered_is_not_ready(
     app: App, store: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_watch, "PATIENCE", 0.05)
+    monkeypatch.setattr(_pages, "PATIENCE", 0.05)
     store.answers.clear()
     with served(app) as url:
         ready, health, metrics = (ask(url, path) for path in ("/readyz", "/healthz", "/metrics"))
@@ -643,7 +643,7 @@ def test_what_cannot_be_made_is_logged_and_ends_nothing(
     def broken(*_: object) -> str:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(_watch, "prometheus_text", broken)
+    monkeypatch.setattr(_pages, "prometheus_text", broken)
     with served(app) as url:
         reply, alive = ask(url, "/metrics"), ask(url, "/livez")
 

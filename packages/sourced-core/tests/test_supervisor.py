@@ -426,6 +426,65 @@ def test_once_it_listens_no_signal_that_comes_after_its_run_ends_the_process(
     assert (ended.exit_code, ended.signal) == (0, number)
 
 
+def test_who_listens_once_is_not_forced_by_any_signal_but_by_the_word_of_another(
+    app_on: AppFactory, former_handlers: None
+) -> None:
+    gate = Gate()
+    app = app_on(gate, settings=SELDOM)
+    app.dispatch(Note(text="n"), to="s")
+    supervisor = Supervisor(app)
+    waited: list[bool] = []
+
+    def send() -> None:
+        assert gate.arrived.wait(PATIENCE)
+        for _ in range(4):
+            os.kill(os.getpid(), signal.SIGTERM)
+            supervisor.stop(now=False)
+        assert supervisor._stopping.wait(PATIENCE)
+        waited.append(left_behind(app) == (1, 1))
+        supervisor.stop(now=True)
+
+    supervisor.listen(once=True)
+    sender = threading.Thread(target=send)
+    sender.start()
+    ended = supervisor.run()
+    sender.join()
+    gate.opened.set()
+
+    assert waited == [True]
+    assert (ended.exit_code, ended.signal) == (70, signal.SIGTERM)
+
+
+def test_told_to_stop_now_it_does_not_wait_for_what_is_in_hand(app_on: AppFactory) -> None:
+    gate = Gate()
+    app = app_on(gate, settings=SELDOM)
+    app.dispatch(Note(text="n"), to="s")
+    supervisor = Supervisor(app, grace=1_000)
+
+    with running(supervisor, stop=False) as ended:
+        assert gate.arrived.wait(PATIENCE)
+        supervisor.stop(now=True)
+
+    gate.opened.set()
+    assert ended[0].forced
+    assert left_behind(app) == (0, 0)
+
+
+def test_that_it_has_joined_is_told_before_anything_is_handled(app_on: AppFactory) -> None:
+    recorder = Recorder()
+    app = app_on(recorder, settings=SELDOM)
+    app.dispatch(Note(text="n"), to="s")
+    told: list[tuple[int, list[str]]] = []
+
+    def joined() -> None:
+        told.append((len(app.store.inspect.workers()), list(recorder.seen)))
+
+    with running(Supervisor(app, joined=joined)):
+        recorder.wait_for(1)
+
+    assert told == [(1, [])]
+
+
 def test_a_signal_that_comes_when_a_drain_has_reached_its_end_did_not_end_it() -> None:
     class Leaving(MemoryStore):
         def leave(self, worker: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tcp_proxy import Proxy
 
 from sourced import App, Command, Reactor, Settings, on
-from sourced.runtime import Supervisor, _watch
+from sourced.runtime import Supervisor, _pages
 from sourced_postgres import PostgresStore
 
 PATIENCE = 30.0
@@ -69,9 +69,9 @@ def health(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """Where workers serve their health, whose way to the server is the proxy."""
-    monkeypatch.setattr(_watch, "PATIENCE", 0.1)
-    monkeypatch.setattr(_watch, "READY_FRESH", 0.05)
-    monkeypatch.setattr(_watch, "HANGING", 0.3)
+    monkeypatch.setattr(_pages, "PATIENCE", 0.1)
+    monkeypatch.setattr(_pages, "READY_FRESH", 0.05)
+    monkeypatch.setattr(_pages, "HANGING", 0.3)
     store.now()  # its clock stands where the tests' clock does
     app = App(opened(proxied_url), settings=OFTEN).register(notes)
     supervisor = Supervisor(app, health="127.0.0.1:0")

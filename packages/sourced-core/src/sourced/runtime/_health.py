@@ -19,7 +19,7 @@ from typing import Any
 from sourced._engine import logger
 from sourced.errors import ConfigurationError
 from sourced.runtime._address import Address, shown_address
-from sourced.runtime._watch import Page, Watch
+from sourced.runtime._pages import Page, Pages
 
 __all__ = ["HealthServer"]
 
@@ -33,18 +33,18 @@ class HealthServer:
 
     Args:
         address: where to listen; port 0 takes any that is free.
-        watch: makes the pages.
+        pages: makes the pages.
 
     Raises:
         ConfigurationError: nothing can listen there, such as when the port is in use.
     """
 
-    def __init__(self, address: Address, watch: Watch) -> None:
+    def __init__(self, address: Address, pages: Pages) -> None:
         pages: dict[str, Callable[[], Page]] = {
-            "/livez": watch.livez,
-            "/readyz": watch.readyz,
-            "/healthz": watch.healthz,
-            "/metrics": watch.metrics,
+            "/livez": pages.livez,
+            "/readyz": pages.readyz,
+            "/healthz": pages.healthz,
+            "/metrics": pages.metrics,
         }
         try:
             self._server = _Server(address, pages)

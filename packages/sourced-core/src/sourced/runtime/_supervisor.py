@@ -57,7 +57,7 @@ from sourced.runtime._presence import Presence
 from sourced.runtime._queue import WorkQueue
 from sourced.runtime._troubles import Troubles
 from sourced.runtime._unheard import Unheard
-from sourced.runtime._watch import Watch
+from sourced.runtime._pages import Pages
 
 __all__ = ["GRACE", "Ended", "Supervisor"]
 
@@ -109,6 +109,7 @@ class Supervisor:
         health: where to serve `/livez`, `/readyz`, `/healthz` and `/metrics` over HTTP while it
             runs: `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for every address; port 0 takes any
             that is free. Nobody is asked for a password there. Nowhere when None.
+        joined: called when the process's row is in the store, before the first claim.
 
     Raises:
         ConfigurationError: `health` is no address.
@@ -124,6 +125,7 @@ class Supervisor:
         groups: Any = None,
         grace: float = GRACE,
         health: str | None = None,
+        joined: Callable[[], object] | None = None,
     ) -> None:
         if not is_integer(threads, least=1):
             raise UsageError(f"threads must be 1 or more, got {safe_repr(threads)}")
@@ -135,13 +137,14 @@ class Supervisor:
         self._app = app
         self._threads = threads
         self._grace = checked_seconds(grace, "grace")
+        self._joined = joined
         self._entries = {entry.group: entry for entry in wanted}
         self._queue = WorkQueue(self._entries, places=threads)
         self._troubles = Troubles()
         self._stopping = threading.Event()
         self._notes: SimpleQueue[str] = SimpleQueue()
         self._signals: list[int] = []
-        self._is_listening = False
+        self._is_listening = self._heeds_one = False
         self._ended_by: int | None = None
         self._lock = threading.Lock()
         self._tally = Tally()
@@ -163,17 +166,26 @@ class Supervisor:
         """Where health is served, with the port that it got; None while it is not."""
         return None if self._health is None else self._health.url
 
-    def stop(self) -> None:
-        """Ask for the end, from any thread; asked again, what is in hand is given back at once."""
-        self._is_asked = True
-        self._notes.put("stop")
+    def stop(self, *, now: bool | None = None) -> None:
+        """Ask for the end, from any thread; asked again, what is in hand is given back at once.
 
-    def listen(self) -> None:
+        Args:
+            now: give back at once, or do not, however often the end has been asked for.
+        """
+        self._is_asked = True
+        self._notes.put("stop" if now is None else "now" if now else "finish")
+
+    def listen(self, *, once: bool = False) -> None:
         """Let TERM and INT ask for the end from now on, until the process ends.
 
         Those that come before `run` or `drain` end it at once; those that come after it change
         nothing, but for the third, which exits. Only in the main thread.
+
+        Args:
+            once: signals after the first change nothing. For a process that is told by its parent
+                when it is to end at once: Ctrl-C in a terminal reaches both of them.
         """
+        self._heeds_one = once
         for number in SIGNALS:
             signal.signal(number, self._signalled)
         self._is_listening = True
@@ -252,8 +264,8 @@ class Supervisor:
         if self._health_at is None:
             yield
             return
-        watch = Watch(self._app, self._entries, unready=self._unready)
-        self._health = HealthServer(self._health_at, watch)
+        pages = Pages(self._app, self._entries, unready=self._unready)
+        self._health = HealthServer(self._health_at, pages)
         self._health.start()
         try:
             yield
@@ -276,6 +288,8 @@ class Supervisor:
         presence = Presence(lambda: Session(engine, self._entries.values()))
         with self._listening():
             presence.join()
+            if self._joined is not None:
+                self._joined()
             crew = duties(presence)
             self._is_at_work = True
             for number, duty in enumerate(crew, 1):
@@ -297,11 +311,13 @@ class Supervisor:
             note = self._next_note(deadline)
             if note == "ended":
                 running -= 1
-            elif note == "overdue" or (note == "stop" and deadline is not None):
-                return True
-            elif note == "stop":
+            elif note in {"stop", "finish", "now"} and deadline is None:
                 deadline = time.monotonic() + self._grace
                 self._finish()
+                if note == "now":
+                    return True
+            elif note in {"stop", "now", "overdue"}:
+                return True
         return False
 
     def _next_note(self, deadline: float | None) -> str:
@@ -341,9 +357,9 @@ class Supervisor:
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         self._is_asked = True
         self._signals.append(number)
-        if len(self._signals) > 2:
+        if len(self._signals) > 2 and not self._heeds_one:
             os._exit(FORCED_EXIT)
-        self._notes.put("stop")
+        self._notes.put("finish" if self._heeds_one else "stop")
 
     # --- the workers ------------------------------------------------------------------------------
 
