@@ -25,8 +25,8 @@ from sourced.memory._inspect import MemoryInspect
 from sourced.runtime import Supervisor, _health, _pages
 from sourced.runtime._address import address_of
 from sourced.runtime._health import HealthServer
-from sourced.runtime._probe import Probe
 from sourced.runtime._pages import Pages
+from sourced.runtime._probe import Probe
 from sourced_testing import FakeClock
 
 PATIENCE = 20.0

@@ -20,8 +20,9 @@ LONGEST_TRACE = 200_000
 class _TextFormatter(logging.Formatter):
     """Time, level and message; nothing in them controls a terminal, no password is shown."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    def __init__(self, *, with_process: bool) -> None:
+        process = "[%(process)d] " if with_process else ""
+        super().__init__(f"%(asctime)s {process}%(levelname)-7s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
         head, _, trace = super().format(record).partition("\n")
@@ -61,18 +62,20 @@ def _plain(value: object) -> object:
         return f"<{type(value).__qualname__}>"
 
 
-def show_logs(*, verbose: bool, format: LogFormat | None) -> None:
+def show_logs(*, verbose: bool, format: LogFormat | None, with_process: bool = False) -> None:
     """Show what the `sourced` logger says.
 
     Args:
         verbose: show what only developers want to know.
         format: of the lines; when None it is text, unless the app has set up logging by itself.
+        with_process: each line names its process, since several write to the same place.
     """
     logger = logging.getLogger("sourced")
     if format is None and (logger.handlers or logging.getLogger().handlers):
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
+    text = _TextFormatter(with_process=with_process)
+    handler.setFormatter(_JsonFormatter() if format == "json" else text)
     logger.handlers = [handler]
     logger.propagate = format is None  # who names one wants each line once, and in that format
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -23,7 +23,15 @@ from sourced_cli._pipe import await_loss
 from sourced_cli._render import Painter
 from sourced_cli._text import hide_passwords, safe, safe_lines
 
-__all__ = ["Report", "UnwritableError", "forget", "reporting", "say_error"]
+__all__ = [
+    "Report",
+    "UnwritableError",
+    "diagnostics_of",
+    "forget",
+    "reporting",
+    "say_error",
+    "trace_of",
+]
 
 
 class UnwritableError(CommandError):
@@ -109,7 +117,7 @@ class Report:
         self.code = code_of(error)
         for diagnostic in diagnostics_of(error):
             self._keep(diagnostic, is_sentence=not _problems_of(error))
-        trace = _trace_of(error, verbose=self.verbose)
+        trace = trace_of(error, verbose=self.verbose)
         if trace:
             say(trace, lines=True)
 
@@ -242,7 +250,7 @@ def _say_diagnostic(diagnostic: Diagnostic) -> None:
         say(f"  → {diagnostic.hint}")
 
 
-def _trace_of(error: BaseException, *, verbose: bool) -> str:
+def trace_of(error: BaseException, *, verbose: bool) -> str:
     if isinstance(error, CommandError):
         return error.trace
     if verbose or (not _is_ours(error) and code_of(error) is Code.FAILED):

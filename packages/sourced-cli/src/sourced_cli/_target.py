@@ -31,9 +31,12 @@ __all__ = [
     "find_app",
     "find_store",
     "is_by_url",
+    "is_in_memory",
+    "project_folder",
     "warn_if_in_memory",
 ]
 
+IN_MEMORY = frozenset({"sqlite://", "sqlite:///", "sqlite:///:memory:"})
 GUESSES = ("app.py", "main.py", "events.py")
 
 
@@ -73,14 +76,23 @@ def find_app(given: str | None, report: Report, *, here: Path | None = None) -> 
     return found
 
 
+def is_in_memory(app: App) -> bool:
+    """Return whether an app's store is its process's alone: ours, or SQLite's without a file."""
+    return _is_ours(app.store) or app.url.partition("?")[0] in IN_MEMORY
+
+
 def warn_if_in_memory(store: Store, report: Report) -> None:
     """Say that a store in memory is this process's alone, and what to do about it."""
-    if type(store).__module__.startswith("sourced.memory"):
+    if _is_ours(store):
         report.warn(
             "store.in-memory",
             "the app's store is in memory: this process sees nothing of others, nor they of it",
             hint='give the app a URL: App("sqlite:///shop.db")',
         )
+
+
+def _is_ours(store: Store) -> bool:
+    return type(store).__module__.startswith("sourced.memory")
 
 
 def find_store(
@@ -116,6 +128,14 @@ def is_by_url(given_app: str | None, given_dsn: str | None) -> bool:
             Code.USAGE, "--app and --dsn both name a store; give one of them", name="usage"
         )
     return bool(given_dsn) and not app_by_option
+
+
+def project_folder(given: str | None, *, here: Path | None = None) -> Path:
+    """Return the folder from which the app is imported."""
+    folder = (here or Path.cwd()).resolve()
+    if given:
+        return folder
+    return next((file.parent for file in _projects(folder) if _app_in(file)), folder)
 
 
 def _opened(url: str, source: str, report: Report) -> FoundStore:

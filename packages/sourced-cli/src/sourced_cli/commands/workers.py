@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from sourced_cli._durations import duration_of, shown
-from sourced_cli._exit import Code, CommandError, no_group
+from sourced_cli._children import lifeline, work_as_child, work_in_processes
+from sourced_cli._durations import duration_of
+from sourced_cli._exit import Code, CommandError
 from sourced_cli._logs import LogFormat, show_logs
 from sourced_cli._options import AppOption, JsonOption, VerboseOption, examples, read_with
-from sourced_cli._render import is_terminal
-from sourced_cli._report import Report, UnwritableError, reporting
-from sourced_cli._target import FoundApp, find_app, warn_if_in_memory
-from sourced_cli._text import safe
-
-if TYPE_CHECKING:
-    from sourced.runtime import Ended, Supervisor
+from sourced_cli._report import Report, reporting
+from sourced_cli._target import find_app, warn_if_in_memory
+from sourced_cli._working import (
+    Work,
+    cut_short,
+    exit_now,
+    left_in,
+    must_be_ready,
+    progress,
+    supervisor_of,
+    tell,
+)
 
 __all__ = ["add_to"]
-
-PROGRESS_EVERY = 5.0
 
 ThreadsOption = Annotated[
     int,
     typer.Option(
         "--threads", "-c", metavar="N", min=1, max=1000, help="How many handle at the same time."
+    ),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        "-p",
+        metavar="P",
+        min=1,
+        max=1000,
+        show_default="this one",
+        help="How many processes, each with its threads; they are replaced when they die.",
     ),
 ]
 GroupsOption = Annotated[
@@ -50,6 +62,14 @@ GraceOption = Annotated[
         help="How long what is in hand may take after the first signal.",
         show_default="25s",
         **read_with(duration_of, "TIME"),
+    ),
+]
+ReloadOption = Annotated[
+    bool,
+    typer.Option(
+        "--reload",
+        show_default=False,
+        help="For development: take new processes when a .py file of the project changes.",
     ),
 ]
 
@@ -87,6 +107,8 @@ def add_to(cli: typer.Typer) -> None:
     lines = (
         "sourced workers",
         "sourced workers -c 8 --groups Cart,CartListings",
+        "sourced workers -p 4 -c 2",
+        "sourced workers --reload",
         "sourced workers --health :8080 --log-format json",
         "sourced workers --drain --json",
     )
@@ -95,14 +117,16 @@ def add_to(cli: typer.Typer) -> None:
     )(workers)
 
 
-def workers(  # noqa: PLR0913, PLR0917 - one for each option
+def workers(  # noqa: PLR0913, PLR0917 - an argument for each option
     app: AppOption = None,
     threads: ThreadsOption = 4,
+    processes: ProcessesOption = None,
     groups: GroupsOption = None,
     drain: DrainOption = False,
     grace: GraceOption = timedelta(seconds=25),
     health: HealthOption = None,
     log_format: LogFormatOption = None,
+    reload: ReloadOption = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -113,147 +137,59 @@ def workers(  # noqa: PLR0913, PLR0917 - one for each option
     and due and exit 0; what a killed worker held is waited for, for one lease (15s unless the app
     says otherwise). What waits for a retry or an operator, or is held by a worker that lives,
     stays.
+
+    With --processes, each is started again when it dies, HUP replaces them one by one, by new ones
+    that have loaded the code anew, and none outlives this one.
     """
-    with reporting("workers", as_json=as_json, verbose=verbose) as report:
-        found = find_app(app, report)
-        warn_if_in_memory(found.app.store, report)
-        show_logs(verbose=verbose, format=log_format)
-        note = logging.getLogger("sourced.cli").info if log_format == "json" else report.note
-        supervisor = _supervisor(found, threads, groups, grace, health)
-        _ready(found)
-        with _progress(supervisor, wanted=log_format != "json"):
-            if not drain:
-                counted = "1 thread" if threads == 1 else f"{threads} threads"
-                note(f"workers of {found.name} run with {counted}; Ctrl-C stops them")
-            supervisor.listen()  # also while the answer is written
-            ended = supervisor.drain() if drain else supervisor.run()
-        try:
-            if (error := _cut_short(ended, drained=drain)) is not None:
-                report.refuse(error)
-            _tell(ended, found, report, drained=drain)
-        finally:
-            if ended.forced:
-                _exit_now(report)
-
-
-def _supervisor(
-    found: FoundApp, threads: int, groups: str | None, grace: timedelta, health: str | None
-) -> Supervisor:
-    from sourced.runtime import Supervisor
-
-    names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
-    if not found.app.reactors:
-        raise CommandError(
-            Code.APP,
-            f"{found.name} has no reactors, so there is nothing to work for",
-            name="app.empty",
-            hint="register them: app.register(Cart, CartListings)",
-        )
-    if names is not None:
-        known = [entry.group for entry in found.app.reactors]
-        for name in names:
-            if name not in known:
-                raise no_group(name, known)
-    return Supervisor(
-        found.app, threads=threads, groups=names, grace=grace.total_seconds(), health=health
+    work = Work(
+        app=app,
+        threads=threads,
+        groups=groups,
+        drain=drain,
+        grace=grace,
+        verbose=verbose,
+        health=health,
+        log_format=log_format,
     )
+    if (line := lifeline()) is not None:
+        work_as_child(line, work, processes=processes or 1)
+        return
+    with reporting("workers", as_json=as_json, verbose=verbose) as report:
+        if drain and reload:
+            raise CommandError(
+                Code.USAGE, "--drain ends when all is handled, --reload never does", name="usage"
+            )
+        if health is not None and (processes is not None or reload):
+            raise CommandError(
+                Code.USAGE,
+                "--health is served by workers in one process: leave --processes and --reload out, "
+                "or run one command for each process, with a port of its own",
+                name="usage",
+            )
+        if processes is None and not reload:
+            _work_here(work, report)
+        else:
+            work_in_processes(work, report, processes=processes or 1, reload=reload)
 
 
-def _ready(found: FoundApp) -> None:
-    """Say so before any thread starts if the tables are missing."""
-    from sourced.errors import SchemaError
-
-    if not found.app.installed:
-        raise SchemaError("the store has no tables yet: make them with `sourced install`")
-
-
-def _tell(ended: Ended, found: FoundApp, report: Report, *, drained: bool) -> None:
-    tally = ended.tally
-    data: dict[str, Any] = {
-        "handled": tally.handled,
-        "retried": tally.retried,
-        "parked": tally.parked,
-        "skipped": tally.skipped,
-        "stopped": tally.stopped,
-        "forced": ended.forced,
-        "signal": ended.signal,
-        "left": None if ended.forced else _left(found),
-    }
-    counts = ", ".join(f"{data[name]:,} {name}" for name in ("handled", "retried", "parked"))
-    extra = "".join(f", {data[name]:,} {name}" for name in ("skipped", "stopped") if data[name])
-    lines = [counts + extra]
-    if drained and data["left"]:
-        lines += [
-            f"left: {safe(name)} {', '.join(f'{count:,} {what}' for what, count in left.items())}"
-            for name, left in data["left"].items()
-        ]
-    report.answer(data, "\n".join(lines))
-
-
-def _left(found: FoundApp) -> dict[str, dict[str, int]]:
-    """Return what is still there for each group that has something."""
-    left = {}
-    for group in found.app.store.inspect.groups([e.group for e in found.app.reactors]):
-        counts = {
-            "pending": group.pending,
-            "claimed": group.claimed,
-            "retrying": group.retrying,
-            "parked": group.parked,
-        }
-        if any(counts.values()):
-            left[group.name] = {what: count for what, count in counts.items() if count}
-    return left
-
-
-def _cut_short(ended: Ended, *, drained: bool) -> CommandError | None:
-    """Return why the work did not come to its end; a drain's is that nothing is left."""
-    if ended.forced:
-        return CommandError(
-            Code.FORCED,
-            "stopped by force, by a second signal or the end of the grace: what was in hand is "
-            "given back",
-            name="workers.forced",
-            hint="give handlers more time with --grace, or look why they take so long",
-        )
-    if drained and ended.signal is not None:
-        return CommandError(
-            Code(128 + ended.signal),
-            "a signal ended the drain before everything was handled",
-            name="workers.interrupted",
-            hint="run it again: what is left is handled then",
-        )
-    return None
-
-
-def _exit_now(report: Report) -> None:
-    """End the process: threads that are stuck in a handler would keep it from ending."""
-    with suppress(OSError, UnwritableError):
-        report.finish(closing=False)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(report.code)
-
-
-@contextmanager
-def _progress(supervisor: Supervisor, *, wanted: bool) -> Iterator[None]:
-    """Say on a terminal, every few seconds, what has been handled, if anything has."""
-    ended = threading.Event()
-
-    def tell() -> None:
-        told = 0
-        while not ended.wait(PROGRESS_EVERY):
-            tally = supervisor.tally
-            if tally.handled + tally.failed != told:
-                rate = (tally.handled + tally.failed - told) / PROGRESS_EVERY
-                told = tally.handled + tally.failed
-                sys.stderr.write(
-                    f"handled {tally.handled:,}, retried {tally.retried:,}, "
-                    f"parked {tally.parked:,}; {rate:,.1f}/s over {shown(PROGRESS_EVERY)}\n"
-                )
-
-    if wanted and is_terminal(sys.stderr):
-        threading.Thread(target=tell, name="sourced-progress", daemon=True).start()
+def _work_here(work: Work, report: Report) -> None:
+    found = find_app(work.app, report)
+    warn_if_in_memory(found.app.store, report)
+    show_logs(verbose=work.verbose, format=work.log_format)
+    is_json = work.log_format == "json"
+    note = logging.getLogger("sourced.cli").info if is_json else report.note
+    supervisor = supervisor_of(found, work)
+    must_be_ready(found)
+    with nullcontext() if is_json else progress(supervisor):
+        if not work.drain:
+            counted = "1 thread" if work.threads == 1 else f"{work.threads} threads"
+            note(f"workers of {found.name} run with {counted}; Ctrl-C stops them")
+        supervisor.listen()  # also while the answer is written
+        ended = supervisor.drain() if work.drain else supervisor.run()
     try:
-        yield
+        if (error := cut_short(ended, drained=work.drain)) is not None:
+            report.refuse(error)
+        tell(ended, None if ended.forced else left_in(found), report, drained=work.drain)
     finally:
-        ended.set()
+        if ended.forced:
+            exit_now(report)

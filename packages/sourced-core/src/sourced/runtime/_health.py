@@ -40,14 +40,14 @@ class HealthServer:
     """
 
     def __init__(self, address: Address, pages: Pages) -> None:
-        pages: dict[str, Callable[[], Page]] = {
+        paths: dict[str, Callable[[], Page]] = {
             "/livez": pages.livez,
             "/readyz": pages.readyz,
             "/healthz": pages.healthz,
             "/metrics": pages.metrics,
         }
         try:
-            self._server = _Server(address, pages)
+            self._server = _Server(address, paths)
         except OSError as error:
             raise ConfigurationError(
                 f"health cannot be served at {shown_address(address)}: {error.strerror or error}"

@@ -53,11 +53,11 @@ from sourced.errors import UsageError
 from sourced.runtime._address import address_of
 from sourced.runtime._health import HealthServer
 from sourced.runtime._housekeeper import Housekeeper
+from sourced.runtime._pages import Pages
 from sourced.runtime._presence import Presence
 from sourced.runtime._queue import WorkQueue
 from sourced.runtime._troubles import Troubles
 from sourced.runtime._unheard import Unheard
-from sourced.runtime._pages import Pages
 
 __all__ = ["GRACE", "Ended", "Supervisor"]
 
