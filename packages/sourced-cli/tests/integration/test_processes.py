@@ -569,14 +569,37 @@ def test_workers_serve_their_health_and_say_where(project: Project) -> None:
     assert workers.stderr is not None
     while "url" not in (line := json.loads(workers.stderr.readline())):
         pass
-    (ready, _), (_, metrics) = (asked(line["url"], path) for path in ("/readyz", "/metrics"))
+    await_fact(lambda: asked(line["url"], "/readyz")[0] == 200)
+    _, metrics = asked(line["url"], "/metrics")
     workers.send_signal(signal.SIGTERM)
     code, _, _ = ended(workers)
 
-    assert (ready, code) == (200, 0)
+    assert code == 0
     assert 'sourced_pending_messages{group="Effects"} 0' in metrics
     with pytest.raises(ConnectionRefusedError):
         asked(line["url"], "/livez")
+
+
+def test_after_term_workers_are_alive_and_not_ready_while_they_finish(stuck: Project) -> None:
+    workers = stuck.start(
+        *("workers", "--health", "127.0.0.1:0", "--log-format", "json", "--grace", "1h")
+    )
+    assert workers.stdout is not None
+    assert workers.stderr is not None
+    assert workers.stdout.readline() == "stuck\n"
+    while "url" not in (line := json.loads(workers.stderr.readline())):
+        pass
+    before, _ = asked(line["url"], "/readyz")
+
+    workers.send_signal(signal.SIGTERM)
+    while not json.loads(workers.stderr.readline())["message"].startswith("stopping"):
+        pass
+    (after, said), (alive, _) = (asked(line["url"], path) for path in ("/readyz", "/livez"))
+    workers.send_signal(signal.SIGTERM)
+    code, _, _ = ended(workers)
+
+    assert (before, after, alive, code) == (200, 503, 200, 70)
+    assert json.loads(said)["reason"] == "stopping"
 
 
 def test_a_port_that_is_in_use_ends_the_workers_before_they_begin(project: Project) -> None:
