@@ -74,6 +74,7 @@ def test_up_says_what_it_did_and_the_second_time_that_there_is_nothing_to_do(
     project.sourced("install", "--dsn", url)
     older = sql.SQL(
         "DROP TABLE {s}.former_names; DELETE FROM {s}.migrations WHERE version > 1;"
+        'CREATE INDEX deliveries_suspect_idx ON {s}.deliveries ("group", ready_at);'
         "UPDATE {s}.migrations SET functions = '0.0.1 abc'"
     )
     connection.execute(older.format(s=sql.Identifier(schema)))
