@@ -203,7 +203,8 @@ async def test_a_blocking_verb_may_be_called_on_the_loops_own_thread(app_on: App
 def test_every_verb_has_its_coroutine() -> None:
     others = {
         "aio", "bind", "close", "groups", "installed", "reactors", "register", "transaction",
-        "workers", "addressed", "reader", "ready", "registered", "waiting", "waiting_for",
+        "workers", "addressed", "metrics", "reader", "ready", "registered", "trace_with", "waiting",
+        "waiting_for",
     }  # fmt: skip
 
     def public(kind: type) -> set[str]:

@@ -58,7 +58,7 @@ def left_behind(app: App) -> tuple[int, int]:
 def join_left_behind() -> None:
     """Wait for the threads that workers have left behind when their grace was over."""
     for thread in threading.enumerate():
-        if thread.name.startswith("sourced"):
+        if re.fullmatch(r"sourced-\d+", thread.name):
             thread.join(PATIENCE)
             assert not thread.is_alive(), thread
 
