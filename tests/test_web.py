@@ -6,6 +6,7 @@ Ended by TERM in the middle of requests, a server leaves nothing claimed and no 
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -151,6 +152,10 @@ def check_requests(server: Server) -> None:
     assert "expected an integer, got 'cheap'" in json.dumps(wrong[1])
 
 
+OUR_FRAME = re.compile(r'File ".*[/\\]sourced[/\\]')
+"""A line of a traceback that is ours; a server ended under its clients may have some of its own."""
+
+
 def check_end_under_load(server: Server) -> None:
     """Four clients ask again and again; TERM comes in the middle."""
     clients = [threading.Thread(target=server.keep_asking, args=(n,)) for n in range(4)]
@@ -163,7 +168,7 @@ def check_end_under_load(server: Server) -> None:
         client.join(PATIENCE)
 
     assert code in (0, -signal.SIGTERM), said
-    assert "Traceback" not in said
+    assert OUR_FRAME.search(said) is None, said
     assert server.left_behind() == (0, 0)
     assert {status for status, _ in server.answers} <= {201, 500, 503}
     for number in range(4):  # each answer had its own request's item in it
@@ -184,7 +189,7 @@ def test_a_request_answers_with_the_read_model_of_what_it_caused(
         code, said = server.stop()
 
         assert code in (0, -signal.SIGTERM), said
-        assert "Traceback" not in said
+        assert OUR_FRAME.search(said) is None, said
         assert server.left_behind() == (0, 0)
 
 
