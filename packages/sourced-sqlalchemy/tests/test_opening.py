@@ -16,6 +16,7 @@ from sourced._store import Store, StreamCommit, WorkerInfo
 from sourced._stores import open_store as open_by_entry_point
 from sourced.errors import SchemaError, StoreError, StoreUnavailableError, StoreUrlError
 from sourced_sqlalchemy import SQLAlchemyStore, metadata, open_store, tables_of
+from sourced_sqlalchemy._connections import raw_of
 from sourced_sqlalchemy._options import Options
 from sourced_sqlalchemy._translate import translate
 from sourced_testing.conformance._given import message
@@ -355,3 +356,20 @@ def test_each_error_of_the_driver_says_what_to_do(code: str, says: str) -> None:
 
     assert isinstance(translated, StoreError)
     assert says in str(translated)
+
+
+def test_a_connection_that_is_in_use_when_the_store_is_closed_is_closed_behind_its_user(
+    tmp_path: Path,
+) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/shop.db")
+    store.install()
+
+    with store.connection() as connection:
+        raw = raw_of(connection)
+        store.close()
+        assert raw.execute("SELECT 1").fetchone() == (1,)
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        raw.execute("SELECT 1")
+    assert store.installed()  # the next use opens new ones
+    store.close()

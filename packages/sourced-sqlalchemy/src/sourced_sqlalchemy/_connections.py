@@ -15,8 +15,9 @@ import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from weakref import ref
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from sourced.errors import StoreUnavailableError
@@ -39,7 +40,7 @@ def raw_of(connection: Connection) -> sqlite3.Connection:
 
 
 def dispose(*engines: Engine) -> None:
-    """Close every connection of engines that is not in use."""
+    """Close every connection of engines: now, or when whoever uses it gives it back."""
     for engine in engines:
         engine.dispose()
 
@@ -141,6 +142,20 @@ def begin_reading(connection: Connection) -> None:
 
 
 def _pooled(creator: Callable[[], sqlite3.Connection], size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         "sqlite://", creator=creator, poolclass=QueuePool, pool_size=size, max_overflow=-1
     )
+    own = ref(engine)  # the pools, which call these, are the engine's
+
+    def opened(_raw: sqlite3.Connection, record: Any) -> None:
+        record.info["pool"] = (engine := own()) and engine.pool
+
+    def returned(raw: sqlite3.Connection | None, record: Any) -> None:
+        """Close what comes back to a pool that nobody takes anything from any more."""
+        engine = own()
+        if raw is not None and engine is not None and record.info["pool"] is not engine.pool:
+            raw.close()
+
+    event.listen(engine, "connect", opened)
+    event.listen(engine, "checkin", returned)
+    return engine

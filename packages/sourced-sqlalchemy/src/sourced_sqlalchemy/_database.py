@@ -171,7 +171,7 @@ class Database:
         return file is None or os.path.exists(file)  # noqa: PTH110 - never raises
 
     def close(self) -> None:
-        """Close every connection that is not in use; the next use opens new ones."""
+        """Close every connection, those in use behind their users; the next use opens new ones."""
         if self.options.file is not None:
             dispose(self._reader, self._writer)
 
