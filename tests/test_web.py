@@ -152,7 +152,7 @@ def check_requests(server: Server) -> None:
     assert "expected an integer, got 'cheap'" in json.dumps(wrong[1])
 
 
-OUR_FRAME = re.compile(r'File ".*[/\\]sourced[/\\]')
+OUR_FRAME = re.compile(r'File ".*[/\\](sourced\w*|examples)[/\\]')
 """A line of a traceback that is ours; a server ended under its clients may have some of its own."""
 
 
